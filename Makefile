@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# make            builds bantam in $(O) (default: build)
+# make demo       a shell in a stock Debian kernel, on your terminal; installs what is missing
+# make check      all tests, installing what is missing (see tests/README.md)
+# make help       every target and variable
+
+O           ?= build
+PREFIX      ?= /usr/local
+CC          ?= cc
+CLANG       ?= clang
+PKG_CONFIG  ?= pkg-config
+IASL        ?= iasl
+SCDOC       ?= scdoc
+DESTDIR     ?=
+WERROR      ?=
+FUZZ_TIME   ?= 10
+
+VERSION     := 0.1.0
+
+ifeq ($(V),1)
+  Q :=
+  say = @:
+else
+  Q := @
+  say = @printf '  %-7s %s\n'
+endif
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+# ---- what is built of what ------------------------------------------------------------------
+# libcore.a is all that knows neither KVM nor the VM as a whole. Unit tests and fuzzers link it
+# alone, so that an arrow in the wrong direction is a link error.
+LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c log.c)
+CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
+ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c))) $(sort $(wildcard vcpu/*.c))
+
+# Roots that are pure (no KVM call, no VM) and have unit tests of their own.
+PURE_SRCS := $(wildcard vm/config.c vm/options.c vm/cmdline.c vm/layout.c vcpu/cpuid.c vcpu/features.c)
+
+UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c)))
+FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- libraries: found by pkg-config, said in the summary, linked only where they are used -----
+LIBS_USED :=
+PKG_CFLAGS := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --cflags $(LIBS_USED)))
+PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
+
+# ---- flags -----------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wformat=2 -Wundef $(if $(WERROR),-Werror)
+HARDEN := -fPIE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	-fcf-protection -ftrivial-auto-var-init=zero
+CFLAGS   ?= -O2 -g
+ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(O)/gen -DBANTAM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
+BASE_CFLAGS  = -std=gnu11 -fno-strict-aliasing -pthread $(WARN)
+ALL_CFLAGS   = $(BASE_CFLAGS) $(HARDEN) $(CFLAGS)
+ALL_LDFLAGS  = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
+SAN_CFLAGS   = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined
+FUZZ_CFLAGS  = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+TSAN_CFLAGS  = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+
+.PHONY: all
+all: $(O)/bantam
+
+GEN := $(if $(wildcard loader/dsdt.asl),$(O)/gen/dsdt.h)
+
+$(O)/gen/dsdt.h: loader/dsdt.asl include/vm/layout.h
+	$(say) IASL $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) -E -P -x assembler-with-cpp -Iinclude $< -o $(O)/gen/dsdt.asl
+	$(Q)cd $(O)/gen && $(IASL) -we -vs -p dsdt -tc dsdt.asl >dsdt.log 2>&1 || { cat dsdt.log; exit 1; }
+	$(Q)sed 's/unsigned char dsdt_aml_code/static const unsigned char dsdt_aml_code/' \
+		$(O)/gen/dsdt.hex >$@
+
+# One rule per flavour: $(1) directory, $(2) compiler, $(3) flags
+define flavour
+$(O)/$(1)/%.o: %.c $(GEN) | summary
+	$$(say) CC $$(if $$(filter obj,$(1)),,"[$(1)] ")$$<
+	@mkdir -p $$(@D)
+	$$(Q)$(2) $$(ALL_CPPFLAGS) $(3) -MMD -MP -c $$< -o $$@
+
+$(O)/$(1)/libcore.a: $$(CORE_SRCS:%.c=$(O)/$(1)/%.o)
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+
+$(O)/$(1)/libpure.a: $$(PURE_SRCS:%.c=$(O)/$(1)/%.o)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+endef
+$(eval $(call flavour,obj,$$(CC),$$(ALL_CFLAGS)))
+$(eval $(call flavour,asan,$$(CC),$$(SAN_CFLAGS)))
+$(eval $(call flavour,tsan,$$(CC),$$(TSAN_CFLAGS)))
+$(eval $(call flavour,fuzz,$$(CLANG),$$(FUZZ_CFLAGS)))
+
+$(O)/bantam: $(ROOT_SRCS:%.c=$(O)/obj/%.o) $(O)/obj/libcore.a
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# The whole VMM under ASan and UBSan, for runs with real guests.
+.PHONY: asan
+asan: $(O)/asan/bantam
+$(O)/asan/bantam: $(ROOT_SRCS:%.c=$(O)/asan/%.o) $(O)/asan/libcore.a
+	$(say) LD $@
+	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $^ $(PKG_LIBS)
+
+.PHONY: summary
+summary:
+ifneq ($(MAKELEVEL),1)
+	@tests/tools/features "$(CC)" "$(PKG_CONFIG)" "$(O)"
+endif
+
+# ---- tests -----------------------------------------------------------------------------------
+UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
+TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_clock.c %test_bus.c,$(UNIT_SRCS)))
+FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
+
+$(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a
+	$(say) LD $@
+	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $^ $(PKG_LIBS) -lcmocka
+
+$(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(O)/tsan/libpure.a $(O)/tsan/libcore.a
+	$(say) LD $@
+	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $^ $(PKG_LIBS) -lcmocka
+
+$(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/libpure.a $(O)/fuzz/libcore.a
+	$(say) LD $@
+	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+
+.PHONY: unit tsan fuzz-build fuzz
+unit: $(UNIT_BINS)
+	$(Q)rc=0; for t in $(UNIT_BINS); do echo "== $${t##*/}"; $$t || rc=1; done; exit $$rc
+tsan: $(TSAN_BINS)
+	$(Q)rc=0; for t in $(TSAN_BINS); do echo "== $${t##*/} (TSan)"; $$t || rc=1; done; exit $$rc
+fuzz-build: $(FUZZ_BINS)
+fuzz: $(FUZZ_BINS)
+	$(Q)tests/fuzz/run $(FUZZ_TIME) $(O)/fuzz-work $(FUZZ_BINS)
+
+.PHONY: clean
+clean:
+	$(Q)rm -rf $(O)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Character back ends: where the bytes of a serial port or a console go. One handler (the front
+ * end) is attached at a time; a back end outlives guest reboots, so a front end attaches when its
+ * machine is built and detaches when it is torn down.
+ */
+#ifndef BANTAM_DEVICES_CHARDEV_H
+#define BANTAM_DEVICES_CHARDEV_H
+
+#include "vm/base.h"
+
+struct error;
+struct event_loop;
+struct log;
+struct chardev;
+
+enum chardev_event {
+	CHARDEV_BREAK,	      /* the person asked for a serial break */
+	CHARDEV_CONNECTED,    /* somebody is there now (modem lines go up) */
+	CHARDEV_DISCONNECTED, /* nobody is there any more */
+	CHARDEV_RESIZED,      /* the terminal's size changed */
+};
+
+/* All called on the event loop's thread, with no lock of the back end held. */
+struct chardev_handler {
+	size_t (*rx_room)(void *opaque); /* bytes the front end can take now */
+	void (*rx)(void *opaque, const uint8_t *buf, size_t len); /* len <= the last rx_room */
+	void (*tx_ready)(void *opaque); /* after a short write: there is room again */
+	void (*event)(void *opaque, enum chardev_event event);
+};
+
+struct chardev_ops {
+	/*
+	 * Takes up to len bytes without blocking, into the descriptor or a bounded buffer, and
+	 * returns how many. Fewer than len means: keep the rest, tx_ready will follow. A reader
+	 * that makes no progress for CHARDEV_STALL_NS turns the back end to dropping output until
+	 * it reads again, so tx_ready always comes.
+	 */
+	size_t (*write)(struct chardev *dev, const uint8_t *buf, size_t len);
+	/* The front end has room again (its rx_room was 0 or too small). Any thread. */
+	void (*rx_kick)(struct chardev *dev);
+	bool (*connected)(struct chardev *dev);
+	bool (*size)(
+		struct chardev *dev, uint16_t *cols, uint16_t *rows); /* false: not a terminal */
+	void (*flush)(struct chardev *dev); /* writes out what is buffered, for at most 1 s */
+	void (*close)(struct chardev *dev); /* flush, release; the handler is detached already */
+};
+
+#define CHARDEV_STALL_NS  (5 * NSEC_PER_SEC)
+#define CHARDEV_TX_BUFFER 65536u /* bytes buffered towards a slow reader, per back end */
+
+struct chardev {
+	const struct chardev_ops *ops;
+};
+
+/* NULL handler detaches; returns when no callback is running. Hold no lock that a callback takes.
+ */
+void chardev_attach(struct chardev *dev, const struct chardev_handler *handler, void *opaque);
+
+static inline size_t chardev_write(struct chardev *dev, const uint8_t *buf, size_t len)
+{
+	return dev ? dev->ops->write(dev, buf, len) : len;
+}
+
+static inline void chardev_rx_kick(struct chardev *dev)
+{
+	if (dev)
+		dev->ops->rx_kick(dev);
+}
+
+static inline bool chardev_connected(struct chardev *dev)
+{
+	return dev && dev->ops->connected(dev);
+}
+
+static inline bool chardev_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
+{
+	return dev && dev->ops->size(dev, cols, rows);
+}
+
+static inline void chardev_flush(struct chardev *dev)
+{
+	if (dev)
+		dev->ops->flush(dev);
+}
+
+/* NULL is allowed. */
+static inline void chardev_close(struct chardev *dev)
+{
+	if (dev)
+		dev->ops->close(dev);
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a VM shall be, as plain data. config_parse turns `bantam run`'s arguments into it and opens
+ * nothing; config_validate checks what concerns more than one option. Strings belong to the
+ * config: they point into argv or into its own storage, freed by config_destroy.
+ */
+#ifndef BANTAM_VM_CONFIG_H
+#define BANTAM_VM_CONFIG_H
+
+#include "loader/entry.h"
+#include "loader/loader.h"
+#include "vm/base.h"
+#include "vm/options.h"
+
+struct error;
+
+enum { CONFIG_MAX_SERIAL = 4, CONFIG_MAX_CPUS = 254, CONFIG_MAX_NAME = 64 };
+
+/* Bytes of guest memory. Linux and its initrd cannot start in less; a flat program can. */
+#define CONFIG_MIN_MEMORY_LINUX (16 * MiB)
+#define CONFIG_MIN_MEMORY_FLAT  MiB
+#define CONFIG_MAX_MEMORY       (2 * TiB)
+
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_NULL, SERIAL_FILE, SERIAL_PTY, SERIAL_UNIX };
+
+struct serial_config {
+	enum serial_kind kind;
+	const char *path; /* SERIAL_FILE, SERIAL_UNIX */
+};
+
+enum end_action { END_EXIT, END_RESTART, END_PAUSE };
+
+struct config {
+	const char *kernel; /* NULL: the newest readable one of /boot */
+	const char *initrds[LOADER_MAX_INITRDS];
+	unsigned int num_initrds;
+	const char *cmdline; /* the user's own words, "" by default */
+	bool default_cmdline;
+	bool pvh;
+
+	const char *flat; /* NULL: boot a kernel */
+	uint64_t flat_gpa;
+	enum entry_mode flat_mode;
+
+	uint64_t memory; /* bytes, a multiple of 4 KiB */
+	bool hugepages;	 /* from hugetlbfs, not merely THP */
+	unsigned int cpus;
+	const char *cpu_features; /* "host,-avx2,+x2apic" or NULL */
+	const char *name;	  /* of the VM, NULL for none */
+
+	struct serial_config serial[CONFIG_MAX_SERIAL];
+
+	enum end_action on_reboot, on_poweroff, on_panic;
+	bool dry_run;
+	unsigned int verbose;
+	const char *kvm_device; /* "/dev/kvm" */
+
+	uint64_t given;     /* bit per enum option_id: the option was there */
+	char *cmdline_copy; /* owned: what cmdline points to once -a was there */
+	char *flat_copy;    /* owned: what flat points to */
+};
+
+/* Sets the defaults; nothing to free yet. */
+void config_init(struct config *config);
+/* Frees what the config owns; NULL is allowed. */
+void config_destroy(struct config *config);
+
+/*
+ * Parses `bantam run`'s arguments; argv[0] is skipped, argv must outlive the config. Returns 0, 1
+ * when help was asked for, -EINVAL with a line that names the option and what it takes, -ENOMEM.
+ * After a failure the config can only be destroyed.
+ */
+int config_parse(struct config *config, int argc, char **argv, struct error *err);
+
+/* The same for another verb that takes some of the options (doctor: --kvm, -v). */
+int config_parse_verb(struct config *config, enum verb verb, int argc, char **argv,
+	struct error *err);
+
+/* Checks ranges and what concerns more than one option: 0, or -EINVAL with a line. */
+int config_validate(const struct config *config, struct error *err);
+
+/*
+ * Parses a size: decimal digits and an optional B, K, M, G or T (also KB, KiB...; all powers of
+ * 1024; capitals do not matter). Without a suffix the number counts units of unit bytes. Returns
+ * 0, -EINVAL for what is no size, -ERANGE past 2^64; *size is untouched on failure.
+ */
+int config_parse_size(const char *text, uint64_t unit, uint64_t *size);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How `bantam` ends. Part of the interface: scripts tell a guest's end by it, so a number is never
+ * given another meaning. Help prints the same list; tests hold the manual page to it.
+ */
+#ifndef BANTAM_VM_EXIT_CODE_H
+#define BANTAM_VM_EXIT_CODE_H
+
+enum exit_code {
+	EXIT_POWEROFF,	   /* the guest powered off, or its flat program halted; a verb succeeded */
+	EXIT_HOST,	   /* KVM, memory or a file of the host failed */
+	EXIT_USAGE,	   /* bad usage, or an image that cannot be booted */
+	EXIT_REBOOT,	   /* the guest rebooted under --on-reboot exit */
+	EXIT_PANIC,	   /* pvpanic, triple fault, or a reboot that a kernel panic asked for */
+	EXIT_KVM_INTERNAL, /* KVM could not go on with the guest */
+	EXIT_QUIT,	   /* Ctrl-A x on the console */
+	NUM_EXIT_CODES,
+
+	EXIT_SIGNAL_BASE = 128, /* + N: ended by signal N */
+};
+
+/* One line for each code below NUM_EXIT_CODES; static. */
+const char *exit_code_text(enum exit_code code);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine's fixed addresses. Only #defines without types and without suffixes: the ACPI source
+ * (loader/dsdt.asl) is run through the preprocessor with this file too.
+ *
+ *   0            640 KiB .. 1 MiB           3 GiB            4 GiB              256 GiB   320 GiB
+ *   | RAM        | legacy hole, part of RAM | 32-bit hole    | RAM above 4 GiB  | 64-bit  | RAM
+ *   |            | for the guest: ACPI      | BARs ECAM APIC |                  | BARs    |
+ */
+#ifndef BANTAM_VM_LAYOUT_H
+#define BANTAM_VM_LAYOUT_H
+
+/* RAM */
+#define LAYOUT_LOW_RAM_END    0xC0000000 /* RAM below 4 GiB ends here at the latest */
+#define LAYOUT_HIGH_RAM_START 0x100000000
+
+/* The 32-bit hole */
+#define LAYOUT_MMIO32_BASE 0xC0000000 /* 32-bit PCI BARs */
+#define LAYOUT_MMIO32_SIZE 0x20000000
+#define LAYOUT_ECAM_BASE   0xE0000000 /* PCI configuration space of bus 0, 1 MiB */
+#define LAYOUT_ECAM_SIZE   0x00100000
+#define LAYOUT_IOAPIC_BASE 0xFEC00000
+#define LAYOUT_LAPIC_BASE  0xFEE00000
+/* KVM on Intel hosts wants four pages for its own use (TSS, identity map): below the ROM area. */
+#define LAYOUT_KVM_IDENTITY_BASE 0xFEFFC000
+#define LAYOUT_KVM_TSS_BASE	 0xFEFFD000
+
+/* The 64-bit hole: RAM goes around it */
+#define LAYOUT_MMIO64_BASE 0x4000000000
+#define LAYOUT_MMIO64_SIZE 0x1000000000
+#define LAYOUT_MMIO64_END  0x5000000000
+
+/* What the loader puts below 1 MiB */
+#define LAYOUT_BOOT_GDT	      0x00000500
+#define LAYOUT_EBDA_PTR	      0x0000040E /* BIOS data area: segment of the EBDA */
+#define LAYOUT_BOOT_PARAMS    0x00007000
+#define LAYOUT_PVH_START_INFO 0x00006000
+#define LAYOUT_BOOT_STACK     0x00008FF0
+#define LAYOUT_PAGE_TABLES    0x00009000 /* PML4, PDPT, 4 page directories: up to 0xF000 */
+#define LAYOUT_CMDLINE	      0x00020000
+#define LAYOUT_CMDLINE_MAX    0x00010000
+#define LAYOUT_EBDA	      0x0009FC00 /* end of conventional memory */
+#define LAYOUT_ACPI_BASE      0x000E0000 /* RSDP first (the area that guests scan), tables behind */
+#define LAYOUT_ACPI_SIZE      0x00020000
+#define LAYOUT_KERNEL_MIN     0x00100000
+
+/* Ports */
+#define LAYOUT_PIC1_PORT    0x20
+#define LAYOUT_PIT_PORT	    0x40
+#define LAYOUT_I8042_DATA   0x60
+#define LAYOUT_PORT61	    0x61
+#define LAYOUT_I8042_CMD    0x64
+#define LAYOUT_RTC_PORT	    0x70
+#define LAYOUT_POST_PORT    0x80
+#define LAYOUT_PIC2_PORT    0xA0
+#define LAYOUT_COM1_PORT    0x3F8
+#define LAYOUT_COM2_PORT    0x2F8
+#define LAYOUT_COM3_PORT    0x3E8
+#define LAYOUT_COM4_PORT    0x2E8
+#define LAYOUT_PVPANIC_PORT 0x505
+#define LAYOUT_PM_BASE	    0x600 /* ACPI PM block, see devices/acpi_pm.h */
+#define LAYOUT_PM_SIZE	    0x20
+#define LAYOUT_PM1_EVT	    0x600
+#define LAYOUT_PM1_CNT	    0x604
+#define LAYOUT_PM_RESET	    0x608
+#define LAYOUT_PM_PRESENCE  0x60C /* dword: which optional devices the DSDT shows */
+#define LAYOUT_PCI_CFG_PORT 0xCF8
+
+/* LAYOUT_PM_PRESENCE bits */
+#define LAYOUT_PRESENT_COM1    0x1
+#define LAYOUT_PRESENT_COM2    0x2
+#define LAYOUT_PRESENT_COM3    0x4
+#define LAYOUT_PRESENT_COM4    0x8
+#define LAYOUT_PRESENT_PVPANIC 0x10
+
+/* GSIs; ISA interrupts are wired one to one, IRQ 0 included, so the MADT needs no override for it
+ */
+#define LAYOUT_IRQ_PIT	  0
+#define LAYOUT_IRQ_KBD	  1
+#define LAYOUT_IRQ_COM2_4 3
+#define LAYOUT_IRQ_COM1_3 4
+#define LAYOUT_IRQ_RTC	  8
+#define LAYOUT_IRQ_SCI	  9  /* level */
+#define LAYOUT_IRQ_PCI	  16 /* first of 8 for INTx: device d, pin p uses 16 + (d + p) % 8 */
+#define LAYOUT_IRQ_PCI_N  8
+#define LAYOUT_GSI_MSI	  24 /* first GSI for message-signalled interrupts */
+#define LAYOUT_IOAPIC_ID  0
+
+#endif
