@@ -17,7 +17,7 @@ struct error;
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
 struct cpu_feature {
-	const char *name;
+	const char *name;	/* static */
 	uint32_t leaf, subleaf; /* subleaf 0 where the leaf has none */
 	uint8_t reg;		/* enum cpuid_reg */
 	uint8_t bit;
@@ -38,13 +38,13 @@ struct cpu_changes {
 /*
  * Parses "host,-avx512f,+x2apic": the word host, which may be left out, then features with + or -.
  * Of several words on one bit the last counts. Returns 0, or -EINVAL with a line that
- * names the word and the nearest feature; *changes is untouched then.
+ * names the word and the nearest feature, or for too many; *changes is untouched then.
  */
 int cpu_features_parse(const char *text, struct cpu_changes *changes, struct error *err);
 
-/* By any of its spellings; NULL if unknown. Static. */
-const struct cpu_feature *cpu_feature_find(const char *name);
-/* The i-th of the table, NULL past the last. Static. */
-const struct cpu_feature *cpu_feature_at(size_t i);
+/* By any of its spellings; false if unknown. */
+bool cpu_feature_find(const char *name, struct cpu_feature *feature);
+/* The i-th of the table, by leaf, subleaf, register and bit; false past the last. */
+bool cpu_feature_at(size_t i, struct cpu_feature *feature);
 
 #endif

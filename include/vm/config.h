@@ -18,8 +18,8 @@ enum { CONFIG_MAX_SERIAL = 4, CONFIG_MAX_CPUS = 254, CONFIG_MAX_NAME = 64 };
 
 /* Bytes of guest memory. Linux and its initrd cannot start in less; a flat program can. */
 #define CONFIG_MIN_MEMORY_LINUX (16 * MiB)
-#define CONFIG_MIN_MEMORY_FLAT  MiB
-#define CONFIG_MAX_MEMORY       (2 * TiB)
+#define CONFIG_MIN_MEMORY_FLAT	MiB
+#define CONFIG_MAX_MEMORY	(2 * TiB)
 
 enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_NULL, SERIAL_FILE, SERIAL_PTY, SERIAL_UNIX };
 
@@ -55,7 +55,7 @@ struct config {
 	unsigned int verbose;
 	const char *kvm_device; /* "/dev/kvm" */
 
-	uint64_t given;     /* bit per enum option_id: the option was there */
+	uint64_t given;	    /* bit per enum option_id: the option was there */
 	char *cmdline_copy; /* owned: what cmdline points to once -a was there */
 	char *flat_copy;    /* owned: what flat points to */
 };
@@ -73,8 +73,8 @@ void config_destroy(struct config *config);
 int config_parse(struct config *config, int argc, char **argv, struct error *err);
 
 /* The same for another verb that takes some of the options (doctor: --kvm, -v). */
-int config_parse_verb(struct config *config, enum verb verb, int argc, char **argv,
-	struct error *err);
+int config_parse_verb(
+	struct config *config, enum verb verb, int argc, char **argv, struct error *err);
 
 /* Checks ranges and what concerns more than one option: 0, or -EINVAL with a line. */
 int config_validate(const struct config *config, struct error *err);
@@ -85,5 +85,9 @@ int config_validate(const struct config *config, struct error *err);
  * 0, -EINVAL for what is no size, -ERANGE past 2^64; *size is untouched on failure.
  */
 int config_parse_size(const char *text, uint64_t unit, uint64_t *size);
+/* The same for a guest-physical address: hexadecimal behind 0x, otherwise a size in bytes. */
+int config_parse_gpa(const char *text, uint64_t *gpa);
+/* The same for a plain decimal number. */
+int config_parse_number(const char *text, uint64_t *number);
 
 #endif

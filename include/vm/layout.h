@@ -66,6 +66,17 @@
 #define LAYOUT_PM_PRESENCE  0x60C /* dword: which optional devices the DSDT shows */
 #define LAYOUT_PCI_CFG_PORT 0xCF8
 
+/*
+ * PCI windows as the ACPI source needs them: it can not subtract. SLP_TYP of \_S5, the only sleep
+ * state there is.
+ */
+#define LAYOUT_PCI_IO_BASE   0x1000
+#define LAYOUT_PCI_IO_SIZE   0xF000
+#define LAYOUT_PCI_IO_LAST   0xFFFF
+#define LAYOUT_MMIO32_LAST   0xDFFFFFFF
+#define LAYOUT_MMIO64_LAST   0x4FFFFFFFFF
+#define LAYOUT_PM_SLP_TYP_S5 5
+
 /* LAYOUT_PM_PRESENCE bits */
 #define LAYOUT_PRESENT_COM1    0x1
 #define LAYOUT_PRESENT_COM2    0x2

@@ -51,7 +51,7 @@ struct option_spec {
 	unsigned int verbs;	    /* VERB_BIT()s that take it */
 	enum option_group group;
 	const char *brief; /* one short line, no full stop */
-	const char *more;  /* for help, behind "brief; "; NULL for none */
+	const char *more;  /* for help, put behind brief as it is; NULL for none */
 };
 
 struct verb_spec {

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `bantam run`'s arguments: the input, split at NULs, is argv. Beyond crashes:
+ *  - a refusal has one line of text;
+ *  - what was accepted keeps every promise of struct config;
+ *  - written out again as arguments, it is accepted again and means the same;
+ *  - the command line made of it is what vm/cmdline.h promises.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vcpu/features.h"
+#include "vm/cmdline.h"
+#include "vm/config.h"
+#include "vm/error.h"
+
+enum { MAX_ARGS = 64, INPUT_SIZE = 4096, CMDLINE_SIZE = 2048 };
+
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Arguments being written: each in text of its own. */
+struct args {
+	char *argv[MAX_ARGS * 2];
+	int argc;
+};
+
+static void add(struct args *args, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void add(struct args *args, const char *fmt, ...)
+{
+	va_list list;
+
+	va_start(list, fmt);
+	CHECK(vasprintf(&args->argv[args->argc++], fmt, list) >= 0);
+	va_end(list);
+	args->argv[args->argc] = NULL;
+}
+
+static void check_line(const struct error *err)
+{
+	size_t len = strnlen(err->text, sizeof(err->text));
+
+	CHECK(len > 0 && len < sizeof(err->text));
+	CHECK(!strpbrk(err->text, "\n\r\t\033"));
+}
+
+static void check_features(const char *text)
+{
+	struct cpu_changes changes;
+
+	CHECK(!cpu_features_parse(text, &changes, NULL));
+	CHECK(changes.num <= CPU_MAX_CHANGES);
+	for (size_t i = 0; i < changes.num; i++) {
+		const struct cpu_feature *f = &changes.change[i].feature;
+
+		CHECK(f->bit < 32 && f->reg <= CPUID_EDX);
+		for (size_t j = 0; j < i; j++)
+			CHECK(changes.change[j].feature.name != f->name);
+	}
+}
+
+static void check_serial(const struct config *config)
+{
+	int stdio = 0;
+
+	CHECK(config->serial[0].kind != SERIAL_NONE);
+	for (int i = 0; i < CONFIG_MAX_SERIAL; i++) {
+		const struct serial_config *port = &config->serial[i];
+		bool path = port->kind == SERIAL_FILE || port->kind == SERIAL_UNIX;
+
+		stdio += port->kind == SERIAL_STDIO;
+		CHECK(path == (port->path != NULL));
+		CHECK(!path || *port->path);
+		CHECK(!i || port->kind == SERIAL_NONE || config->serial[i - 1].kind != SERIAL_NONE);
+	}
+	CHECK(stdio <= 1);
+}
+
+static void check_config(const struct config *config)
+{
+	CHECK(config->memory % (4 * KiB) == 0);
+	CHECK(config->memory >= CONFIG_MIN_MEMORY_FLAT && config->memory <= CONFIG_MAX_MEMORY);
+	CHECK(config->cpus >= 1 && config->cpus <= CONFIG_MAX_CPUS);
+	CHECK(config->num_initrds <= LOADER_MAX_INITRDS);
+	for (unsigned int i = 0; i < config->num_initrds; i++)
+		CHECK(*config->initrds[i]);
+	CHECK(!config->kernel || *config->kernel);
+	CHECK(*config->kvm_device);
+	if (config->flat) {
+		CHECK(*config->flat && !config->kernel && !config->num_initrds &&
+			!*config->cmdline);
+		CHECK(config->flat_gpa < (config->flat_mode == ENTRY_REAL ? MiB : 4 * GiB));
+	} else {
+		CHECK(config->memory >= CONFIG_MIN_MEMORY_LINUX);
+	}
+	if (config->name)
+		CHECK(*config->name && strlen(config->name) <= CONFIG_MAX_NAME &&
+			!strchr(config->name, '/') && *config->name != '.');
+	if (config->cpu_features)
+		check_features(config->cpu_features);
+	check_serial(config);
+}
+
+static void write_serial(struct args *args, const struct serial_config *port)
+{
+	static const char *const words[] = {[SERIAL_STDIO] = "stdio",
+		[SERIAL_NULL] = "null",
+		[SERIAL_FILE] = "file:",
+		[SERIAL_PTY] = "pty",
+		[SERIAL_UNIX] = "unix:"};
+
+	if (port->kind != SERIAL_NONE)
+		add(args, "--serial=%s%s", words[port->kind], port->path ? port->path : "");
+}
+
+static void write_config(struct args *args, const struct config *config)
+{
+	static const char *const ends[] = {"exit", "restart", "pause"};
+	static const char *const modes[] = {"real", "protected", "long"};
+
+	add(args, "run");
+	add(args, "-m%lluB", (unsigned long long)config->memory);
+	add(args, "-c%u", config->cpus);
+	add(args, "--on-reboot=%s", ends[config->on_reboot]);
+	add(args, "--on-poweroff=%s", ends[config->on_poweroff]);
+	add(args, "--on-panic=%s", ends[config->on_panic]);
+	add(args, "--kvm=%s", config->kvm_device);
+	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		write_serial(args, &config->serial[i]);
+	for (unsigned int i = 0; i < config->num_initrds; i++)
+		add(args, "-i%s", config->initrds[i]);
+	if (*config->cmdline)
+		add(args, "--cmdline=%s", config->cmdline);
+	if (!config->default_cmdline)
+		add(args, "--no-default-cmdline");
+	if (config->pvh)
+		add(args, "--pvh");
+	if (config->hugepages)
+		add(args, "--hugepages");
+	if (config->dry_run)
+		add(args, "--dry-run");
+	if (config->cpu_features)
+		add(args, "--cpu=%s", config->cpu_features);
+	if (config->name)
+		add(args, "--name=%s", config->name);
+	if (config->flat) {
+		add(args, "--mode=%s", modes[config->flat_mode]);
+		add(args, "--flat=%s@0x%llx", config->flat, (unsigned long long)config->flat_gpa);
+	}
+	if (config->kernel) {
+		add(args, "--");
+		add(args, "%s", config->kernel);
+	}
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static void check_same(const struct config *a, const struct config *b)
+{
+	CHECK(a->memory == b->memory && a->cpus == b->cpus && a->hugepages == b->hugepages);
+	CHECK(a->on_reboot == b->on_reboot && a->on_poweroff == b->on_poweroff);
+	CHECK(a->on_panic == b->on_panic && a->dry_run == b->dry_run && a->pvh == b->pvh);
+	CHECK(same_text(a->kernel, b->kernel) && same_text(a->cmdline, b->cmdline));
+	CHECK(same_text(a->flat, b->flat) && same_text(a->name, b->name));
+	CHECK(same_text(a->kvm_device, b->kvm_device));
+	CHECK(same_text(a->cpu_features, b->cpu_features));
+	CHECK(!a->flat || (a->flat_gpa == b->flat_gpa && a->flat_mode == b->flat_mode));
+	CHECK(a->default_cmdline == b->default_cmdline && a->num_initrds == b->num_initrds);
+	for (unsigned int i = 0; i < a->num_initrds; i++)
+		CHECK(same_text(a->initrds[i], b->initrds[i]));
+	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		CHECK(a->serial[i].kind == b->serial[i].kind &&
+			same_text(a->serial[i].path, b->serial[i].path));
+}
+
+static void check_round_trip(const struct config *config)
+{
+	struct args args = {.argc = 0};
+	struct config again;
+	struct error err = {""};
+
+	write_config(&args, config);
+	config_init(&again);
+	if (config_parse(&again, args.argc, args.argv, &err) || config_validate(&again, &err)) {
+		fprintf(stderr, "refused when written out: %s\n", err.text);
+		abort();
+	}
+	check_same(config, &again);
+	config_destroy(&again);
+	for (int i = 0; i < args.argc; i++)
+		free(args.argv[i]);
+}
+
+static bool is_blank(char c)
+{
+	return c && strchr(" \t\n\v\f\r\xa0", c);
+}
+
+/* buf is the default words that are wanted, then the user's, without the blanks around them. */
+static void check_words(const char *user, bool enabled, const char *buf)
+{
+	static const char console[] = "console=ttyS0";
+	size_t len = strlen(buf), user_len, ours;
+
+	while (is_blank(*user))
+		user++;
+	user_len = strlen(user);
+	while (user_len && is_blank(user[user_len - 1]))
+		user_len--;
+	CHECK(len >= user_len && !memcmp(buf + len - user_len, user, user_len));
+	ours = len - user_len;
+	CHECK(enabled || !ours);
+	if (!enabled || cmdline_has_key(user, "console"))
+		CHECK(!memmem(buf, ours, console, strlen(console)));
+	else
+		CHECK(ours >= strlen(console) && !memcmp(buf, console, strlen(console)));
+}
+
+static void check_cmdline(const char *user, bool enabled)
+{
+	const struct cmdline_defaults defaults = {.enabled = enabled, .serial1 = true};
+	struct error err = {""};
+	char buf[CMDLINE_SIZE], exact[CMDLINE_SIZE];
+	int r = cmdline_compose(user, &defaults, buf, sizeof(buf), &err);
+	size_t len = strnlen(buf, sizeof(buf));
+
+	CHECK(len < sizeof(buf));
+	if (r) {
+		CHECK((r == -E2BIG || r == -EINVAL) && !len);
+		check_line(&err);
+		return;
+	}
+	check_words(user, enabled, buf);
+	CHECK(!cmdline_compose(user, &defaults, exact, len + 1, NULL) && !strcmp(exact, buf));
+	CHECK(!len || cmdline_compose(user, &defaults, exact, len, NULL) == -E2BIG);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char text[INPUT_SIZE + 1], name[] = "run", *argv[MAX_ARGS + 1] = {name};
+	struct config config;
+	struct error err = {""};
+	int argc = 1, r;
+
+	size = MIN(size, (size_t)INPUT_SIZE);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	for (char *p = text; p < text + size && argc < MAX_ARGS; p += strlen(p) + 1)
+		argv[argc++] = p;
+	argv[argc] = NULL;
+
+	config_init(&config);
+	r = config_parse(&config, argc, argv, &err);
+	CHECK(r == 0 || r == 1 || r == -EINVAL);
+	if (!r)
+		r = config_validate(&config, &err);
+	if (r < 0)
+		check_line(&err);
+	if (!r) {
+		check_config(&config);
+		check_round_trip(&config);
+	}
+	check_cmdline(config.cmdline, config.default_cmdline);
+	config_destroy(&config);
+	return 0;
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * argv into a struct config: one function per option, called as the scanner meets it, each turning
+ * text into data and nothing more. What depends on several options waits: defaults until all are
+ * known (finish), ranges and conflicts until config_validate, which therefore also holds for a
+ * config that no command line made.
+ */
+#include "vm/config.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm/error.h"
+#include "vm/options.h"
+#include "vm/suggest.h"
+
+static const uint64_t flat_gpa_real = 0x1000, flat_gpa_other = 0x100000;
+static const uint64_t default_memory = 512 * MiB;
+
+void config_init(struct config *config)
+{
+	*config = (struct config){
+		.cmdline = "",
+		.default_cmdline = true,
+		.flat_mode = ENTRY_REAL,
+		.memory = default_memory,
+		.cpus = 1,
+		.on_reboot = END_RESTART,
+		.on_poweroff = END_EXIT,
+		.on_panic = END_EXIT,
+		.kvm_device = "/dev/kvm",
+	};
+}
+
+void config_destroy(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->cmdline_copy);
+	free(config->flat_copy);
+	config_init(config);
+}
+
+static int set_text(const char **field, enum option_id id, const char *value, struct error *err)
+{
+	if (!*value)
+		return error_set(err, -EINVAL, "--%s needs a %s that is not empty",
+			option_spec(id)->name, option_spec(id)->value);
+	*field = value;
+	return 0;
+}
+
+/* The index of value among the option's choices, or -EINVAL and a line that lists them. */
+static int parse_choice(enum option_id id, const char *value, struct error *err)
+{
+	const struct option_spec *spec = option_spec(id);
+	struct suggestion near;
+	char list[128] = "";
+	const char *best;
+
+	suggest_start(&near, value);
+	for (int i = 0; spec->choices[i]; i++) {
+		size_t used = strlen(list);
+
+		if (!strcmp(spec->choices[i], value))
+			return i;
+		suggest_offer(&near, spec->choices[i]);
+		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", spec->choices[i]);
+	}
+	best = suggest_best(&near);
+	return error_set(err, -EINVAL, "--%s: '%s' is not one of %s%s%s%s", spec->name, value, list,
+		best ? " (did you mean " : "", best ? best : "", best ? "?)" : "");
+}
+
+static int set_kernel(struct config *config, const char *value, struct error *err)
+{
+	return set_text(&config->kernel, OPT_KERNEL, value, err);
+}
+
+static int set_initrd(struct config *config, const char *value, struct error *err)
+{
+	if (config->num_initrds == LOADER_MAX_INITRDS)
+		return error_set(err, -EINVAL, "--initrd: more than %d files", LOADER_MAX_INITRDS);
+	return set_text(&config->initrds[config->num_initrds++], OPT_INITRD, value, err);
+}
+
+static int set_cmdline(struct config *config, const char *value, struct error *err)
+{
+	char *joined;
+
+	if (asprintf(&joined, "%s%s%s", config->cmdline, *config->cmdline && *value ? " " : "",
+		    value) < 0)
+		return error_set_errno(err, -ENOMEM, "--cmdline");
+	free(config->cmdline_copy);
+	config->cmdline_copy = joined;
+	config->cmdline = joined;
+	return 0;
+}
+
+static int set_no_default_cmdline(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->default_cmdline = false;
+	return 0;
+}
+
+static int set_pvh(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->pvh = true;
+	return 0;
+}
+
+/*
+ * FILE[@GPA]. A file's name may hold '@' too: only what follows the last one counts, and only
+ * when it begins like a number. FLAT_GPA_UNSET is left for finish().
+ */
+#define FLAT_GPA_UNSET UINT64_MAX
+
+static int set_flat(struct config *config, const char *value, struct error *err)
+{
+	const char *at = strrchr(value, '@');
+	uint64_t gpa = FLAT_GPA_UNSET;
+	char *file;
+
+	if (at && isdigit((unsigned char)at[1])) {
+		if (config_parse_gpa(at + 1, &gpa) || gpa == FLAT_GPA_UNSET)
+			return error_set(err, -EINVAL,
+				"--flat: '%s' is not an address (0x1000, 4096, 1M)", at + 1);
+	} else {
+		at = value + strlen(value);
+	}
+	if (at == value)
+		return error_set(err, -EINVAL, "--flat needs a file: --flat FILE[@GPA]");
+	file = strndup(value, (size_t)(at - value));
+	if (!file)
+		return error_set_errno(err, -ENOMEM, "--flat");
+	free(config->flat_copy);
+	config->flat_copy = file;
+	config->flat = file;
+	config->flat_gpa = gpa;
+	return 0;
+}
+
+static int set_mode(struct config *config, const char *value, struct error *err)
+{
+	int r = parse_choice(OPT_MODE, value, err);
+
+	if (r >= 0)
+		config->flat_mode = (enum entry_mode)r;
+	return MIN(r, 0);
+}
+
+static int set_memory(struct config *config, const char *value, struct error *err)
+{
+	int r = config_parse_size(value, MiB, &config->memory);
+
+	if (r == -ERANGE)
+		return error_set(
+			err, -EINVAL, "--memory: '%s' is more than any machine has", value);
+	if (r)
+		return error_set(err, -EINVAL, "--memory: '%s' is not a size (512M, 2G)", value);
+	return 0;
+}
+
+static int set_hugepages(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->hugepages = true;
+	return 0;
+}
+
+static int set_cpus(struct config *config, const char *value, struct error *err)
+{
+	uint64_t n;
+
+	if (config_parse_number(value, &n) || n < 1 || n > CONFIG_MAX_CPUS)
+		return error_set(err, -EINVAL, "--cpus: '%s' is not a number from 1 to %d", value,
+			CONFIG_MAX_CPUS);
+	config->cpus = (unsigned int)n;
+	return 0;
+}
+
+static int set_cpu(struct config *config, const char *value, struct error *err)
+{
+	return set_text(&config->cpu_features, OPT_CPU, value, err);
+}
+
+static int set_name(struct config *config, const char *value, struct error *err)
+{
+	return set_text(&config->name, OPT_NAME, value, err);
+}
+
+/* "file:PATH" and "unix:PATH"; false when value does not begin with prefix. */
+static bool serial_path(const char *value, const char *prefix, const char **path)
+{
+	size_t len = strlen(prefix);
+
+	if (strncmp(value, prefix, len))
+		return false;
+	*path = value + len;
+	return true;
+}
+
+static int set_serial(struct config *config, const char *value, struct error *err)
+{
+	struct serial_config *port = NULL;
+
+	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL && !port; i++)
+		if (config->serial[i].kind == SERIAL_NONE)
+			port = &config->serial[i];
+	if (!port)
+		return error_set(err, -EINVAL, "--serial: a machine has %d ports at most",
+			CONFIG_MAX_SERIAL);
+	if (!strcmp(value, "stdio"))
+		port->kind = SERIAL_STDIO;
+	else if (!strcmp(value, "null"))
+		port->kind = SERIAL_NULL;
+	else if (!strcmp(value, "pty"))
+		port->kind = SERIAL_PTY;
+	else if (serial_path(value, "file:", &port->path))
+		port->kind = SERIAL_FILE;
+	else if (serial_path(value, "unix:", &port->path))
+		port->kind = SERIAL_UNIX;
+	else
+		return error_set(err, -EINVAL,
+			"--serial: '%s' is not one of stdio, null, pty, file:PATH, unix:PATH",
+			value);
+	return 0;
+}
+
+static int set_end(enum end_action *action, enum option_id id, const char *value, struct error *err)
+{
+	int r = parse_choice(id, value, err);
+
+	if (r >= 0)
+		*action = (enum end_action)r;
+	return MIN(r, 0);
+}
+
+static int set_on_reboot(struct config *config, const char *value, struct error *err)
+{
+	return set_end(&config->on_reboot, OPT_ON_REBOOT, value, err);
+}
+
+static int set_on_poweroff(struct config *config, const char *value, struct error *err)
+{
+	return set_end(&config->on_poweroff, OPT_ON_POWEROFF, value, err);
+}
+
+static int set_on_panic(struct config *config, const char *value, struct error *err)
+{
+	return set_end(&config->on_panic, OPT_ON_PANIC, value, err);
+}
+
+static int set_kvm(struct config *config, const char *value, struct error *err)
+{
+	return set_text(&config->kvm_device, OPT_KVM, value, err);
+}
+
+static int set_dry_run(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->dry_run = true;
+	return 0;
+}
+
+static int set_verbose(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->verbose++;
+	return 0;
+}
+
+static int set_help(struct config *config, const char *value, struct error *err)
+{
+	(void)config, (void)value, (void)err;
+	return 1;
+}
+
+static int (*const setters[])(struct config *config, const char *value, struct error *err) = {
+	[OPT_KERNEL] = set_kernel,
+	[OPT_INITRD] = set_initrd,
+	[OPT_CMDLINE] = set_cmdline,
+	[OPT_NO_DEFAULT_CMDLINE] = set_no_default_cmdline,
+	[OPT_PVH] = set_pvh,
+	[OPT_FLAT] = set_flat,
+	[OPT_MODE] = set_mode,
+	[OPT_MEMORY] = set_memory,
+	[OPT_HUGEPAGES] = set_hugepages,
+	[OPT_CPUS] = set_cpus,
+	[OPT_CPU] = set_cpu,
+	[OPT_NAME] = set_name,
+	[OPT_SERIAL] = set_serial,
+	[OPT_ON_REBOOT] = set_on_reboot,
+	[OPT_ON_POWEROFF] = set_on_poweroff,
+	[OPT_ON_PANIC] = set_on_panic,
+	[OPT_KVM] = set_kvm,
+	[OPT_DRY_RUN] = set_dry_run,
+	[OPT_VERBOSE] = set_verbose,
+	[OPT_HELP] = set_help,
+};
+
+static_assert(ARRAY_SIZE(setters) == NUM_OPTIONS, "a setter for each option");
+
+/* Defaults that depend on what else was said. */
+static void finish(struct config *config)
+{
+	if (config->serial[0].kind == SERIAL_NONE)
+		config->serial[0].kind = SERIAL_STDIO;
+	if (config->flat && config->flat_gpa == FLAT_GPA_UNSET)
+		config->flat_gpa = config->flat_mode == ENTRY_REAL ? flat_gpa_real : flat_gpa_other;
+}
+
+static int set_operand(
+	struct config *config, enum verb verb, const char *value, bool *had_one, struct error *err)
+{
+	if (verb != VERB_RUN)
+		return error_set(
+			err, -EINVAL, "bantam %s takes no '%s'", verb_spec(verb)->name, value);
+	if (*had_one)
+		return error_set(err, -EINVAL,
+			"a second kernel, '%s' (words for its command line go "
+			"with -a)",
+			value);
+	if (config->given & (UINT64_C(1) << OPT_KERNEL))
+		return error_set(err, -EINVAL, "a kernel by --kernel and another one, '%s'", value);
+	*had_one = true;
+	return set_text(&config->kernel, OPT_KERNEL, value, err);
+}
+
+int config_parse_verb(
+	struct config *config, enum verb verb, int argc, char **argv, struct error *err)
+{
+	struct option_scan scan;
+	struct option_hit hit;
+	bool had_operand = false;
+	int r;
+
+	option_scan_start(&scan, verb, argc, argv);
+	while ((r = option_scan_next(&scan, &hit, err)) > 0) {
+		if (hit.operand) {
+			r = set_operand(config, verb, hit.value, &had_operand, err);
+		} else if (hit.id == OPT_KERNEL && had_operand) {
+			r = error_set(err, -EINVAL, "a kernel by --kernel and another one, '%s'",
+				config->kernel);
+		} else {
+			r = setters[hit.id](config, hit.value, err);
+			config->given |= UINT64_C(1) << hit.id;
+		}
+		if (r)
+			return r;
+	}
+	if (!r)
+		finish(config);
+	return r;
+}
+
+int config_parse(struct config *config, int argc, char **argv, struct error *err)
+{
+	return config_parse_verb(config, VERB_RUN, argc, argv, err);
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The option table and the scanner that goes over argv by it. getopt_long was not taken: it prints
+ * messages itself, keeps its place in globals (two parses at once would mix), reorders argv, and
+ * its tables would have to be made from this one anyway.
+ */
+#include "vm/options.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "vm/config.h"
+#include "vm/error.h"
+#include "vm/suggest.h"
+
+#define RUN    VERB_BIT(VERB_RUN)
+#define DOCTOR VERB_BIT(VERB_DOCTOR)
+#define ALL    (VERB_BIT(NUM_VERBS) - 1)
+
+static const char *const end_actions[] = {
+	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
+static const char *const entry_modes[] = {
+	[ENTRY_REAL] = "real", [ENTRY_PROTECTED] = "protected", [ENTRY_LONG] = "long", NULL};
+static const char *const serial_kinds[] = {"stdio", "null", "pty", "file:", "unix:", NULL};
+static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+
+static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
+static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
+
+static const struct option_spec options[] = {
+	[OPT_KERNEL] = {.short_name = 'k',
+		.name = "kernel",
+		.value = "FILE",
+		.file = true,
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "the Linux kernel, bzImage or ELF",
+		.more = "; without one, the newest vmlinuz-* of /boot that can be read"},
+	[OPT_INITRD] = {.short_name = 'i',
+		.name = "initrd",
+		.value = "FILE",
+		.file = true,
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "an initial RAM disk",
+		.more = "; several are put behind each other"},
+	[OPT_CMDLINE] = {.short_name = 'a',
+		.name = "cmdline",
+		.value = "WORDS",
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "words for the kernel command line",
+		.more = "; several are joined; they win over the default words below"},
+	[OPT_NO_DEFAULT_CMDLINE] = {.name = "no-default-cmdline",
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "no words but those of --cmdline"},
+	[OPT_PVH] = {.name = "pvh",
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "enter an ELF kernel by PVH where it has both entries"},
+	[OPT_FLAT] = {.name = "flat",
+		.value = "FILE[@GPA]",
+		.file = true,
+		.verbs = RUN,
+		.group = GROUP_FLAT,
+		.brief = "a program without any format, loaded at address GPA",
+		.more = "; default 0x1000 in real mode, 0x100000 otherwise; its HLT ends the VM"},
+	[OPT_MODE] = {.name = "mode",
+		.value = "MODE",
+		.choices = entry_modes,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_FLAT,
+		.brief = "the CPU mode it starts in",
+		.more = ": real (default), protected or long"},
+	[OPT_MEMORY] = {.short_name = 'm',
+		.name = "memory",
+		.value = "SIZE",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "guest memory",
+		.more = ", with K, M, G or T (MiB without a letter); default 512M"},
+	[OPT_HUGEPAGES] = {.name = "hugepages",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "take that memory from the host's reserved huge pages"},
+	[OPT_CPUS] = {.short_name = 'c',
+		.name = "cpus",
+		.value = "N",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "virtual CPUs",
+		.more = "; 1 to 254, default 1"},
+	[OPT_CPU] = {.name = "cpu",
+		.value = "FEATURES",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "CPU features, as host,-avx512f,+x2apic",
+		.more = ", with names as in /proc/cpuinfo"},
+	[OPT_NAME] = {.name = "name",
+		.value = "NAME",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "a name for the VM",
+		.more = ": letters, digits, '.', '_' and '-'"},
+	[OPT_SERIAL] = {.name = "serial",
+		.value = "WHERE",
+		.file = false,
+		.repeatable = true,
+		.choices = serial_kinds,
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "where a serial port leads",
+		.more = ": stdio, null, pty, file:PATH or unix:PATH; the first one is port 1's, up "
+			"to "
+			"four (default: one port, on stdio)"},
+	[OPT_ON_REBOOT] = {.name = "on-reboot",
+		.value = "ACTION",
+		.choices = end_actions,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_END,
+		.brief = "when the guest reboots",
+		.more = "; default restart"},
+	[OPT_ON_POWEROFF] = {.name = "on-poweroff",
+		.value = "ACTION",
+		.choices = end_actions,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_END,
+		.brief = "when it powers off",
+		.more = "; default exit"},
+	[OPT_ON_PANIC] = {.name = "on-panic",
+		.value = "ACTION",
+		.choices = end_actions,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_END,
+		.brief = "when it panics",
+		.more = "; default exit"},
+	[OPT_KVM] = {.name = "kvm",
+		.value = "PATH",
+		.file = true,
+		.verbs = RUN | DOCTOR,
+		.group = GROUP_OTHER,
+		.brief = "the KVM device",
+		.more = "; default /dev/kvm"},
+	[OPT_DRY_RUN] = {.name = "dry-run",
+		.verbs = RUN,
+		.group = GROUP_OTHER,
+		.brief = "print the machine that would be built and stop"},
+	[OPT_VERBOSE] = {.short_name = 'v',
+		.name = "verbose",
+		.repeatable = true,
+		.verbs = RUN | DOCTOR,
+		.group = GROUP_OTHER,
+		.brief = "say more",
+		.more = "; twice for debugging"},
+	[OPT_HELP] = {.short_name = 'h',
+		.name = "help",
+		.verbs = ALL,
+		.group = GROUP_OTHER,
+		.brief = "show this help"},
+};
+
+static_assert(ARRAY_SIZE(options) == NUM_OPTIONS, "an entry for each enum option_id");
+static_assert(NUM_OPTIONS <= 64, "config.given has a bit for each");
+
+static const struct verb_spec verbs[] = {
+	[VERB_RUN] = {.name = "run",
+		.operand = "[KERNEL]",
+		.operand_file = true,
+		.brief = "start a virtual machine",
+		.text = "Boots a Linux kernel, or a program of one's own with --flat, in a virtual "
+			"machine, with its first serial port on this terminal."},
+	[VERB_DOCTOR] = {.name = "doctor",
+		.brief = "say whether this host can run guests",
+		.text = "Looks at the KVM device, its version and capabilities, and tries and "
+			"times "
+			"small guests up to 64-bit mode. Ends with 0 when this host can boot "
+			"Linux guests, with 1 when not."},
+	[VERB_VERSION] = {.name = "version",
+		.aliases = {"--version", "-V"},
+		.brief = "print the version",
+		.text = "Prints Bantam's version."},
+	[VERB_HELP] = {.name = "help",
+		.aliases = {"--help", "-h"},
+		.operand = "[VERB]",
+		.brief = "show help for a verb",
+		.text = "Shows help for a verb, or the verbs."},
+	[VERB_COMPLETION] = {.name = "completion",
+		.operand = "SHELL",
+		.operand_choices = shells,
+		.hidden = true,
+		.brief = "print a completion script",
+		.text = "Prints the completion script for bash, zsh or fish."},
+};
+
+static_assert(ARRAY_SIZE(verbs) == NUM_VERBS, "an entry for each enum verb");
+
+static const char *const group_titles[] = {
+	[GROUP_BOOT] = "Linux",
+	[GROUP_FLAT] = "Flat programs",
+	[GROUP_MACHINE] = "Machine",
+	[GROUP_END] = "Its end (ACTION is exit, restart or pause)",
+	[GROUP_OTHER] = "Other",
+};
+
+static_assert(ARRAY_SIZE(group_titles) == NUM_GROUPS, "a title for each group");
+
+const struct option_spec *option_spec(enum option_id id)
+{
+	return &options[id];
+}
+
+const struct verb_spec *verb_spec(enum verb verb)
+{
+	return &verbs[verb];
+}
+
+const char *option_group_title(enum option_group group)
+{
+	return group_titles[group];
+}
+
+static bool verb_is(const struct verb_spec *spec, const char *name)
+{
+	if (!strcmp(spec->name, name))
+		return true;
+	for (const char *const *alias = spec->aliases; *alias; alias++)
+		if (!strcmp(*alias, name))
+			return true;
+	return false;
+}
+
+int verb_find(const char *name, enum verb *verb, struct error *err)
+{
+	struct suggestion near;
+	const char *best;
+
+	suggest_start(&near, name);
+	for (enum verb v = 0; v < NUM_VERBS; v++) {
+		if (verb_is(&verbs[v], name)) {
+			*verb = v;
+			return 0;
+		}
+		if (!verbs[v].hidden)
+			suggest_offer(&near, verbs[v].name);
+	}
+	best = suggest_best(&near);
+	if (best)
+		return error_set(
+			err, -ENOENT, "unknown verb '%s' (did you mean '%s'?)", name, best);
+	if (name[0] == '-')
+		return error_set(err, -ENOENT,
+			"unknown verb '%s' (options go behind the verb, as in "
+			"'bantam run %s')",
+			name, name);
+	return error_set(
+		err, -ENOENT, "unknown verb '%s' (did you mean 'bantam run %s'?)", name, name);
+}
+
+void option_scan_start(struct option_scan *scan, enum verb verb, int argc, char **argv)
+{
+	*scan = (struct option_scan){.verb = verb, .argc = argc, .argv = argv, .next = 1};
+}
+
+static bool takes(enum verb verb, enum option_id id)
+{
+	return options[id].verbs & VERB_BIT(verb);
+}
+
+/* What was typed but is no option: -EINVAL, and the nearest one that this verb has. */
+static int unknown_long(const struct option_scan *scan, const char *arg, struct error *err)
+{
+	int len = (int)strcspn(arg, "=");
+	struct suggestion near;
+	char name[64];
+	const char *best;
+
+	memcpy(name, arg + 2, MIN((size_t)len - 2, sizeof(name) - 1));
+	name[MIN((size_t)len - 2, sizeof(name) - 1)] = '\0';
+	suggest_start(&near, name);
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+		if (takes(scan->verb, id))
+			suggest_offer(&near, options[id].name);
+	best = suggest_best(&near);
+	if (best)
+		return error_set(
+			err, -EINVAL, "unknown option '%.*s' (did you mean --%s?)", len, arg, best);
+	return error_set(err, -EINVAL, "unknown option '%.*s' (see 'bantam help %s')", len, arg,
+		verbs[scan->verb].name);
+}
+
+/* The next whole argument as the value of an option that had none attached. */
+static int detached_value(struct option_scan *scan, struct option_hit *hit, struct error *err)
+{
+	const struct option_spec *spec = &options[hit->id];
+
+	if (scan->next >= scan->argc)
+		return error_set(err, -EINVAL, "--%s needs a value: --%s %s", spec->name,
+			spec->name, spec->value);
+	hit->value = scan->argv[scan->next++];
+	return 1;
+}
+
+static int scan_long(
+	struct option_scan *scan, const char *arg, struct option_hit *hit, struct error *err)
+{
+	size_t len = strcspn(arg + 2, "=");
+	const char *attached = arg[2 + len] ? arg + 2 + len + 1 : NULL;
+
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++) {
+		const struct option_spec *spec = &options[id];
+
+		if (!takes(scan->verb, id) || strlen(spec->name) != len ||
+			memcmp(spec->name, arg + 2, len))
+			continue;
+		*hit = (struct option_hit){.id = id, .value = attached};
+		if (attached && !spec->value)
+			return error_set(err, -EINVAL, "--%s takes no value", spec->name);
+		return attached || !spec->value ? 1 : detached_value(scan, hit, err);
+	}
+	return unknown_long(scan, arg, err);
+}
+
+/* One letter of -abc; what is behind a letter that takes a value is that value. */
+static int scan_short(struct option_scan *scan, struct option_hit *hit, struct error *err)
+{
+	const char *letter = scan->group;
+
+	scan->group = letter[1] ? letter + 1 : NULL;
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++) {
+		const struct option_spec *spec = &options[id];
+
+		if (!takes(scan->verb, id) || spec->short_name != *letter)
+			continue;
+		*hit = (struct option_hit){.id = id};
+		if (!spec->value)
+			return 1;
+		if (!scan->group)
+			return detached_value(scan, hit, err);
+		hit->value = scan->group;
+		scan->group = NULL;
+		return 1;
+	}
+	return error_set(err, -EINVAL, "unknown option '-%c' (see 'bantam help %s')", *letter,
+		verbs[scan->verb].name);
+}
+
+int option_scan_next(struct option_scan *scan, struct option_hit *hit, struct error *err)
+{
+	const char *arg;
+
+	if (scan->group)
+		return scan_short(scan, hit, err);
+	if (!scan->only_operands && scan->next < scan->argc &&
+		!strcmp(scan->argv[scan->next], "--")) {
+		scan->only_operands = true;
+		scan->next++;
+	}
+	if (scan->next >= scan->argc)
+		return 0;
+	arg = scan->argv[scan->next++];
+	if (scan->only_operands || arg[0] != '-' || !arg[1]) {
+		*hit = (struct option_hit){.operand = true, .value = arg};
+		return 1;
+	}
+	if (arg[1] == '-')
+		return scan_long(scan, arg, hit, err);
+	scan->group = arg + 1;
+	return scan_short(scan, hit, err);
+}
