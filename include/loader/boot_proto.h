@@ -10,6 +10,7 @@
 
 /* The setup header */
 #define HDR_SETUP_SECTS	       0x1f1 /* u8 */
+#define HDR_ROOT_FLAGS	       0x1f2 /* u16 */
 #define HDR_SYSSIZE	       0x1f4 /* u32, in paragraphs of 16 bytes */
 #define HDR_VID_MODE	       0x1fa /* u16 */
 #define HDR_BOOT_FLAG	       0x1fe /* u16 */

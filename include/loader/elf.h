@@ -19,9 +19,10 @@ struct elf_segment {
 
 struct elf {
 	bool is64;
-	bool is_linux;	/* by its notes */
-	bool has_pvh;	/* XEN_ELFNOTE_PHYS32_ENTRY is there */
-	uint64_t entry; /* e_entry: physical or virtual */
+	bool is_linux;	 /* by its notes */
+	bool is_program; /* for an operating system, by its notes */
+	bool has_pvh;	 /* XEN_ELFNOTE_PHYS32_ENTRY is there */
+	uint64_t entry;	 /* e_entry: physical or virtual */
 	uint64_t pvh_entry;
 	uint64_t start, end; /* physical, over all segments */
 	unsigned int num_segments;

@@ -7,7 +7,8 @@
 
 /*
  * Walks the notes in [offset, + size) of the file (the range is inside it) and fills in has_pvh,
- * pvh_entry and is_linux. align is the segment's p_align. -EINVAL for notes that overrun.
+ * pvh_entry, is_linux and is_program. align is the segment's p_align. -EINVAL for notes that
+ * overrun.
  */
 int elf_read_notes(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
 	struct elf *elf, struct error *err);

@@ -51,9 +51,12 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	struct loader_result *result, struct error *err);
 
 /*
- * Loads a flat binary at gpa and enters it there, in the mode given. Real mode: gpa below 1 MiB,
- * entered at (gpa >> 4):(gpa & 15)... with segment (gpa >> 4) when it is paragraph-aligned. Long
- * mode: the first 4 GiB are mapped one to one.
+ * Loads a flat binary at gpa and enters it there, in the mode given. The file must lie in RAM,
+ * clear of what the mode needs in memory. Real mode: below 64 KiB the segments are 0 and ip is gpa;
+ * up to 1 MiB gpa must be a multiple of 16, the segments are gpa >> 4 and ip is 0. The stack is in
+ * the same segment, at 0x7c00 where that is free. Protected and long mode: gpa below 4 GiB, clear
+ * of the GDT (LAYOUT_BOOT_GDT) and 0xF00 bytes below LAYOUT_BOOT_STACK; in long mode also of
+ * LAYOUT_PAGE_TABLES, which map the first 4 GiB one to one.
  */
 int loader_load_flat(const struct guest_mem *mem, const struct image *image, uint64_t gpa,
 	enum entry_mode mode, struct entry_state *entry, struct error *err);
