@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A vCPU: its KVM descriptor, its registers, and the thread that runs it. Exits to user space go
+ * through a table (vcpu/exits.c) to the port and MMIO buses or to the end of the VM.
+ *
+ * Threads: create, start, stop and destroy belong to the VM's main thread. The report callback
+ * comes from the vCPU's own thread, which runs no guest code any more afterwards.
+ */
+#ifndef BANTAM_VCPU_VCPU_H
+#define BANTAM_VCPU_VCPU_H
+
+#include <stdatomic.h>
+
+#include "vm/base.h"
+
+struct bus;
+struct cpuid_template;
+struct entry_state;
+struct error;
+struct guest_mem;
+struct kvm_vm;
+struct vcpu;
+
+/* Why a vCPU stopped by itself. */
+enum vcpu_end {
+	VCPU_HALTED,         /* HLT with interrupts off: nothing will wake it */
+	VCPU_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN */
+	VCPU_GUEST_OFF,      /* KVM_EXIT_SYSTEM_EVENT */
+	VCPU_GUEST_RESET,
+	VCPU_GUEST_CRASHED,
+	VCPU_INTERNAL_ERROR, /* KVM gave up; vcpu_describe says how */
+};
+
+struct vcpu_config {
+	struct kvm_vm *vm;
+	unsigned int id; /* also the APIC id */
+	struct cpuid_template *cpuid; /* shared by all vCPUs, used while they are created */
+	const struct entry_state *entry; /* NULL: wait for INIT and SIPI */
+	struct bus *pio;
+	struct bus *mmio;
+	/* Set once the VM is to end or to pause: the thread leaves its loop before the next entry. */
+	const _Atomic bool *ending;
+	void (*report)(void *opaque, unsigned int id, enum vcpu_end end);
+	void *opaque;
+};
+
+int vcpu_create(const struct vcpu_config *config, struct vcpu **ret, struct error *err);
+void vcpu_destroy(struct vcpu *vcpu); /* stops it first; NULL is allowed */
+
+/* Starts or, after vcpu_stop, resumes. */
+int vcpu_start(struct vcpu *vcpu, struct error *err);
+/* Asks the thread to leave the guest; *ending must be set. Call for all vCPUs, then join each. */
+void vcpu_kick(struct vcpu *vcpu);
+void vcpu_join(struct vcpu *vcpu);
+
+/*
+ * Makes the vCPU look whether it sleeps in HLT with interrupts off, and report VCPU_HALTED then.
+ * With the irqchip in the kernel a HLT is no exit, so somebody has to ask now and then.
+ */
+void vcpu_check_halted(struct vcpu *vcpu);
+
+/*
+ * Prints registers, the bytes at RIP and what KVM said, for a person. The vCPU is stopped.
+ * Returns the number of bytes written to buf, which is always terminated.
+ */
+size_t vcpu_describe(
+	struct vcpu *vcpu, const struct guest_mem *mem, char *buf, size_t size);
+
+/* Installs the (empty) handler of the signal that vcpu_kick sends. Once per process, idempotent. */
+int vcpu_signal_setup(struct error *err);
+
+#endif

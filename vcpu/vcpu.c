@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The thread of a vCPU runs the guest, serves exits, and leaves for one of two reasons: somebody
+ * set *ending and kicked, or an exit ends the VM, which it then reports.
+ *
+ * A kick is immediate_exit plus a signal. The signal alone would be lost between the loop's test
+ * and KVM_RUN; immediate_exit alone would not get the vCPU out of the guest. The loop clears
+ * immediate_exit before it looks at the flags that kickers set first, so none is missed.
+ */
+#include "vcpu/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vcpu/cpuid.h"
+#include "vcpu_internal.h"
+#include "vm/error.h"
+#include "vm/kvm.h"
+
+/* The handlers we run on it are shallow, and so is the bus. */
+enum { STACK_SIZE = 128 * 1024 };
+
+#define RFLAGS_IF (1u << 9)
+
+static int kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+static void on_kick(int signal)
+{
+	(void)signal; /* its arrival is all that matters: KVM_RUN returns */
+}
+
+int vcpu_signal_setup(struct error *err)
+{
+	struct sigaction action = {.sa_handler = on_kick};
+
+	if (sigaction(kick_signal(), &action, NULL) < 0)
+		return error_set_errno(err, -errno, "signal handler");
+	return 0;
+}
+
+static int map_run(struct vcpu *vcpu, struct error *err)
+{
+	int size = ioctl(kvm_host_fd(kvm_vm_host(vcpu->config.vm)), KVM_GET_VCPU_MMAP_SIZE, 0);
+	void *p;
+
+	if (size < (int)sizeof(struct kvm_run))
+		return error_set(err, -EIO, "KVM_GET_VCPU_MMAP_SIZE: %d is too small", size);
+	p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (p == MAP_FAILED)
+		return error_set_errno(err, -errno, "mapping vCPU %u", vcpu->config.id);
+	vcpu->run = p;
+	vcpu->run_size = (size_t)size;
+	return 0;
+}
+
+/* The guest's TSC frequency is a vCPU's property in KVM; the first one tells it for all. */
+static void learn_tsc(struct vcpu *vcpu)
+{
+	int khz = vcpu->config.id ? -1 : ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	if (khz > 0)
+		cpuid_template_set_tsc(vcpu->config.cpuid, (uint32_t)khz);
+}
+
+int vcpu_create(const struct vcpu_config *config, struct vcpu **ret, struct error *err)
+{
+	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
+	int rc;
+
+	if (!vcpu)
+		return error_set_errno(err, -ENOMEM, "vCPU %u", config->id);
+	vcpu->config = *config;
+	vcpu->fd = ioctl(kvm_vm_fd(config->vm), KVM_CREATE_VCPU, (unsigned long)config->id);
+	if (vcpu->fd < 0) {
+		rc = error_set_errno(err, -errno, "KVM_CREATE_VCPU for vCPU %u", config->id);
+		goto free_vcpu;
+	}
+	rc = map_run(vcpu, err);
+	if (rc < 0)
+		goto close_fd;
+	learn_tsc(vcpu);
+	rc = vcpu_setup(vcpu, err);
+	if (rc < 0)
+		goto unmap;
+	*ret = vcpu;
+	return 0;
+
+unmap:
+	munmap(vcpu->run, vcpu->run_size);
+close_fd:
+	close(vcpu->fd);
+free_vcpu:
+	free(vcpu);
+	return rc;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu)
+		return;
+	if (vcpu->started) {
+		vcpu_kick(vcpu);
+		vcpu_join(vcpu);
+	}
+	munmap(vcpu->run, vcpu->run_size);
+	close(vcpu->fd);
+	free(vcpu);
+}
+
+/* Asleep in HLT, and no interrupt can end that. (An NMI could; nothing here sends any.) */
+static bool is_halted(struct vcpu *vcpu)
+{
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+
+	return ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state == KVM_MP_STATE_HALTED &&
+		ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 && !(regs.rflags & RFLAGS_IF);
+}
+
+static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
+{
+	int rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+
+	if (vcpu->run->immediate_exit)
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (!rc)
+		return vcpu_handle_exit(vcpu, end) == VCPU_CONTINUE;
+	if (rc == -EINTR || rc == -EAGAIN)
+		return true;
+	vcpu->run_errno = -rc;
+	*end = VCPU_INTERNAL_ERROR;
+	return false;
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vcpu *vcpu = opaque;
+	const struct vcpu_config *config = &vcpu->config;
+	enum vcpu_end end;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, kick_signal());
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	while (!atomic_load(config->ending)) {
+		bool on = run_once(vcpu, &end);
+
+		if (on && atomic_exchange(&vcpu->check_halted, false)) {
+			end = VCPU_HALTED;
+			on = !is_halted(vcpu);
+		}
+		if (!on) {
+			config->report(config->opaque, config->id, end);
+			break;
+		}
+	}
+	return NULL;
+}
+
+int vcpu_start(struct vcpu *vcpu, struct error *err)
+{
+	pthread_attr_t attr;
+	int rc;
+
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	rc = -pthread_create(&vcpu->thread, &attr, vcpu_thread, vcpu);
+	pthread_attr_destroy(&attr);
+	if (rc < 0)
+		return error_set_errno(err, rc, "a thread for vCPU %u", vcpu->config.id);
+	vcpu->started = true;
+	return 0;
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	if (!vcpu->started)
+		return;
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(vcpu->thread, kick_signal());
+}
+
+void vcpu_join(struct vcpu *vcpu)
+{
+	if (!vcpu->started)
+		return;
+	pthread_join(vcpu->thread, NULL);
+	vcpu->started = false;
+}
+
+void vcpu_check_halted(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->check_halted, true);
+	vcpu_kick(vcpu);
+}
