@@ -35,10 +35,12 @@ MAKEFLAGS += --no-builtin-rules
 # alone, so that an arrow in the wrong direction is a link error.
 LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c log.c)
 CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
-ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c))) $(sort $(wildcard vcpu/*.c))
+ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S))) $(sort $(wildcard vcpu/*.c))
+objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 
 # Roots that are pure (no KVM call, no VM) and have unit tests of their own.
-PURE_SRCS := $(wildcard vm/config.c vm/options.c vm/cmdline.c vm/layout.c vcpu/cpuid.c vcpu/features.c)
+PURE_SRCS := $(wildcard vm/config.c vm/config_size.c vm/config_validate.c vm/options.c \
+	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/kernel_find.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
 
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c)))
@@ -85,6 +87,11 @@ $(O)/$(1)/%.o: %.c $(GEN) | summary
 	@mkdir -p $$(@D)
 	$$(Q)$(2) $$(ALL_CPPFLAGS) $(3) -MMD -MP -c $$< -o $$@
 
+$(O)/$(1)/%.o: %.S | summary
+	$$(say) AS $$<
+	@mkdir -p $$(@D)
+	$$(Q)$(2) $$(ALL_CPPFLAGS) -MMD -MP -c $$< -o $$@
+
 $(O)/$(1)/libcore.a: $$(CORE_SRCS:%.c=$(O)/$(1)/%.o)
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -97,14 +104,14 @@ $(eval $(call flavour,asan,$$(CC),$$(SAN_CFLAGS)))
 $(eval $(call flavour,tsan,$$(CC),$$(TSAN_CFLAGS)))
 $(eval $(call flavour,fuzz,$$(CLANG),$$(FUZZ_CFLAGS)))
 
-$(O)/bantam: $(ROOT_SRCS:%.c=$(O)/obj/%.o) $(O)/obj/libcore.a
+$(O)/bantam: $(call objs,$(O)/obj,$(ROOT_SRCS)) $(O)/obj/libcore.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # The whole VMM under ASan and UBSan, for runs with real guests.
 .PHONY: asan
 asan: $(O)/asan/bantam
-$(O)/asan/bantam: $(ROOT_SRCS:%.c=$(O)/asan/%.o) $(O)/asan/libcore.a
+$(O)/asan/bantam: $(call objs,$(O)/asan,$(ROOT_SRCS)) $(O)/asan/libcore.a
 	$(say) LD $@
 	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $^ $(PKG_LIBS)
 

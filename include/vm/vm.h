@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A VM from its configuration to its end: opens what the host provides, builds the machine, runs
+ * it, and rebuilds it when the guest reboots. No state outside struct vm, except what a process has
+ * only one of: the kick signal's handler and the terminal.
+ */
+#ifndef BANTAM_VM_VM_H
+#define BANTAM_VM_VM_H
+
+#include "vm/base.h"
+#include "vm/config.h"
+
+struct error;
+struct log;
+struct vm;
+
+enum vm_end {
+	VM_END_NONE,
+	VM_END_POWEROFF,
+	VM_END_HALT, /* a flat guest's HLT */
+	VM_END_REBOOT,
+	VM_END_PANIC,
+	VM_END_TRIPLE_FAULT,
+	VM_END_INTERNAL_ERROR,
+	VM_END_QUIT,
+	VM_END_SIGNAL, /* vm_end_signal tells which */
+};
+
+/*
+ * Opens files, terminals and KVM. config and log must outlive the VM. On failure *code (an enum
+ * exit_code) tells whether the host or what the person gave is at fault.
+ */
+int vm_create(const struct config *config, struct log *log, struct vm **ret, int *code,
+	struct error *err);
+void vm_destroy(struct vm *vm);
+
+/* Runs until the end that config does not answer by a restart. Returns 0 and *end, or -errno. */
+int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err);
+
+/* Asks for the end; the first to ask wins. Any thread; never blocks. */
+void vm_request_end(struct vm *vm, enum vm_end end);
+
+int vm_end_signal(const struct vm *vm);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "vm/commands.h"
+#include "vm/exit_code.h"
+
+/*
+ * A descriptor 0, 1 or 2 that the caller closed would be given to the next file that is opened: a
+ * disk, say, that then receives our messages.
+ */
+static int fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return fd < 0 ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
+		fcntl(STDERR_FILENO, F_GETFD) < 0)
+		if (fill_standard_descriptors() < 0)
+			return EXIT_HOST;
+	return command_main(argc, argv);
+}
