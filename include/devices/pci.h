@@ -6,8 +6,9 @@
  * A function is embedded in its device. Configuration space is a byte image with a write mask;
  * what follows from it (BAR decode, INTx level) is recomputed in one place after each write.
  *
- * Locking: the bus's mutex guards every function's configuration space. A function's cfg_read and
- * cfg_write hooks run under it. BAR handlers run without it.
+ * Locking: the bus's mutex guards every function's configuration space. A function's hooks run
+ * under it; BAR handlers run without it. INTx wires have a mutex of their own, so that a device may
+ * call pci_intx_set under its own lock, and its hooks may take that lock.
  */
 #ifndef BANTAM_DEVICES_PCI_H
 #define BANTAM_DEVICES_PCI_H
@@ -29,7 +30,8 @@ struct pci_function;
 struct pci_function_ops {
 	/*
 	 * Device-specific configuration bytes. read runs before the image is returned and may
-	 * refresh it; write runs after the masked bytes have been stored. Either may be NULL.
+	 * refresh it; write runs after the masked bytes have been stored. size is 1, 2 or 4, off a
+	 * multiple of it: wider and odd accesses arrive in pieces. Either may be NULL.
 	 */
 	void (*cfg_read)(struct pci_function *fn, uint16_t off, unsigned int size);
 	void (*cfg_write)(struct pci_function *fn, uint16_t off, unsigned int size);
@@ -57,7 +59,8 @@ struct pci_function {
 	uint8_t next_cap; /* where the next capability goes */
 	struct pci_bus *bus;
 	bool intx_asserted; /* what the device wants; the wire also follows DisINTx */
-	bool intx_level;    /* what the wire has */
+	bool intx_disabled; /* DisINTx, or off the bus */
+	bool intx_level;    /* what the function adds to the wire */
 };
 
 struct pci_bus_config {
@@ -68,7 +71,10 @@ struct pci_bus_config {
 	struct log *log;
 };
 
-/* Makes the bus with its host bridge (Intel 82G33/P35-class ids are not claimed) at 00:00.0. */
+/*
+ * Makes the bus with its host bridge at 00:00.0, which claims to be no chipset that guests know
+ * quirks for. Functions must be removed or dead to the guest before the bus is destroyed.
+ */
 int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **ret);
 void pci_bus_destroy(struct pci_bus *bus);
 
@@ -91,12 +97,19 @@ void pci_function_bar(struct pci_function *fn, unsigned int bar, enum pci_bar_ki
 /* Appends a capability of len bytes (with its two-byte head), returns its offset, 0 when full. */
 uint8_t pci_function_cap(struct pci_function *fn, uint8_t id, uint8_t len);
 
-/* Puts the function in the lowest free slot, or in slot when it is not 0. -ENOSPC, -EEXIST. */
+/*
+ * Puts the function in the lowest free slot, or in slot when it is not 0, and gives its BARs
+ * addresses as firmware would, so that a guest need not. Decoding stays off until the guest turns
+ * it on. -ENOSPC when slots or addresses have run out, -EEXIST, -EINVAL for a slot past the last.
+ */
 int pci_bus_add(struct pci_bus *bus, struct pci_function *fn, unsigned int slot);
-/* Also gives the BARs addresses, as firmware would, so that a guest need not. */
+/*
+ * Takes the function out, with its command register cleared as by a guest first: nothing of it
+ * decodes, no wire is held, and its cfg_write hook runs once more.
+ */
 void pci_bus_remove(struct pci_bus *bus, struct pci_function *fn);
 
-/* Raises or lowers the function's INTx as the device wants it. Any thread. */
+/* Raises or lowers the INTx of a function that was added, as the device wants it. Any thread. */
 void pci_intx_set(struct pci_function *fn, bool level);
 
 /* Little-endian accessors to cfg. */

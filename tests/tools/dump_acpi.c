@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes the ACPI tables of a machine to files, one each, for iasl: dump_acpi DIRECTORY [CPUS].
+ * Linked with tests/unit/acpi_walk.o and libcore.a.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../unit/acpi_walk.h"
+#include "loader/acpi.h"
+#include "vm/error.h"
+#include "vm/guest_mem.h"
+#include "vm/layout.h"
+
+static bool write_table(const char *dir, const struct acpi_table *table)
+{
+	char path[4096];
+	FILE *f;
+	bool ok;
+
+	snprintf(path, sizeof(path), "%s/%s.dat", dir, table->signature);
+	f = fopen(path, "wb");
+	if (!f)
+		return false;
+	ok = fwrite(table->data, 1, table->len, f) == table->len;
+	if (fclose(f))
+		ok = false;
+	if (ok)
+		printf("%s\t%u bytes at %#jx\n", path, table->len, (uintmax_t)table->gpa);
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	struct acpi_config config = {.num_cpus = 1, .i8042 = true};
+	struct guest_mem *mem;
+	struct acpi_walk walk;
+	struct error err;
+	uint64_t rsdp;
+	void *ram = calloc(1, MiB);
+
+	if (argc < 2 || argc > 3) {
+		fprintf(stderr, "usage: dump_acpi DIRECTORY [CPUS]\n");
+		return 2;
+	}
+	if (argc == 3)
+		config.num_cpus = (unsigned int)strtoul(argv[2], NULL, 0);
+	if (!ram || guest_mem_create(&mem) || guest_mem_add(mem, 0, MiB, ram))
+		abort();
+	if (acpi_build(mem, &config, &rsdp, &err)) {
+		fprintf(stderr, "dump_acpi: %s\n", err.text);
+		return 1;
+	}
+	if (!acpi_walk(mem, &walk)) {
+		fprintf(stderr, "dump_acpi: %s\n", walk.error);
+		return 1;
+	}
+	for (size_t i = 0; i < walk.count; i++) {
+		if (!write_table(argv[1], &walk.table[i])) {
+			perror(argv[1]);
+			return 1;
+		}
+	}
+	guest_mem_destroy(mem);
+	free(ram);
+	return 0;
+}
