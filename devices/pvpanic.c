@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One port, no state. A guest that announces a crash dump (bit 1 without bit 0) is left to take it;
+ * it will panic or reboot when it is done.
+ */
+#include "devices/pvpanic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vm/bus.h"
+#include "vm/layout.h"
+
+/* QEMU docs/specs/pvpanic */
+enum {
+	PVPANIC_PANICKED = 1 << 0,
+	PVPANIC_CRASH_LOADED = 1 << 1,
+};
+
+struct pvpanic {
+	struct pvpanic_config config;
+	struct bus_region region;
+};
+
+static uint64_t pvpanic_read(void *opaque, uint64_t off, unsigned int size)
+{
+	(void)opaque;
+	(void)off;
+	(void)size;
+	return PVPANIC_PANICKED | PVPANIC_CRASH_LOADED;
+}
+
+static void pvpanic_write(void *opaque, uint64_t off, unsigned int size, uint64_t value)
+{
+	struct pvpanic *pvpanic = opaque;
+
+	(void)off;
+	(void)size;
+	if (value & PVPANIC_PANICKED)
+		power_notify(&pvpanic->config.power, POWER_PANIC);
+}
+
+static const struct bus_ops pvpanic_ops = {
+	.read = pvpanic_read, .write = pvpanic_write, .max_size = 1};
+
+int pvpanic_create(const struct pvpanic_config *config, struct pvpanic **ret)
+{
+	struct pvpanic *pvpanic = calloc(1, sizeof(*pvpanic));
+	int rc;
+
+	if (!pvpanic)
+		return -ENOMEM;
+	pvpanic->config = *config;
+	pvpanic->region = (struct bus_region){.name = "pvpanic",
+		.base = LAYOUT_PVPANIC_PORT,
+		.size = 1,
+		.ops = &pvpanic_ops,
+		.opaque = pvpanic};
+	rc = bus_add(config->pio, &pvpanic->region);
+	if (rc) {
+		free(pvpanic);
+		return rc;
+	}
+	*ret = pvpanic;
+	return 0;
+}
+
+void pvpanic_destroy(struct pvpanic *pvpanic)
+{
+	if (!pvpanic)
+		return;
+	bus_remove(pvpanic->config.pio, &pvpanic->region);
+	free(pvpanic);
+}
