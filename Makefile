@@ -33,7 +33,7 @@ MAKEFLAGS += --no-builtin-rules
 # ---- what is built of what ------------------------------------------------------------------
 # libcore.a is all that knows neither KVM nor the VM as a whole. Unit tests and fuzzers link it
 # alone, so that an arrow in the wrong direction is a link error.
-LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c log.c)
+LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c irq_or.c log.c)
 CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
 ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S))) $(sort $(wildcard vcpu/*.c))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
@@ -56,6 +56,12 @@ WARN := -Wall -Wextra -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -W
 	-Wwrite-strings -Wformat=2 -Wundef $(if $(WERROR),-Werror)
 HARDEN := -fPIE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	-fcf-protection -ftrivial-auto-var-init=zero
+# clang 14 wants to be told twice that zeroing stack variables is meant.
+ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null | head -n 1)),)
+  HARDEN := $(filter-out -ftrivial-auto-var-init=zero,$(HARDEN)) \
+	$(shell $(CC) -Werror -ftrivial-auto-var-init=zero -E -x c /dev/null -o /dev/null 2>/dev/null && \
+		echo -ftrivial-auto-var-init=zero)
+endif
 CFLAGS   ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(O)/gen -DBANTAM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 BASE_CFLAGS  = -std=gnu11 -fno-strict-aliasing -pthread $(WARN)
@@ -117,13 +123,11 @@ $(O)/asan/bantam: $(call objs,$(O)/asan,$(ROOT_SRCS)) $(O)/asan/libcore.a
 
 .PHONY: summary
 summary:
-ifneq ($(MAKELEVEL),1)
 	@tests/tools/features "$(CC)" "$(PKG_CONFIG)" "$(O)"
-endif
 
 # ---- tests -----------------------------------------------------------------------------------
 UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
-TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_clock.c %test_bus.c,$(UNIT_SRCS)))
+TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_clock.c %test_bus.c %test_uart.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a
@@ -138,6 +142,11 @@ $(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/libpure.a $(O)/fuzz/libcore.a
 	$(say) LD $@
 	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
+MALFORMED_OBJS := tests/tools/make_malformed tests/unit/kernel_files tests/unit/malformed_set
+$(O)/make_malformed: $(MALFORMED_OBJS:%=$(O)/obj/%.o)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 .PHONY: unit tsan fuzz-build fuzz
 unit: $(UNIT_BINS)
 	$(Q)rc=0; for t in $(UNIT_BINS); do echo "== $${t##*/}"; $$t || rc=1; done; exit $$rc
@@ -147,8 +156,83 @@ fuzz-build: $(FUZZ_BINS)
 fuzz: $(FUZZ_BINS)
 	$(Q)tests/fuzz/run $(FUZZ_TIME) $(O)/fuzz-work $(FUZZ_BINS)
 
-.PHONY: clean
+# Tiny guests, straight on /dev/kvm; skipped, and said so, where there is none.
+-include tests/kvm/guests.mk
+.PHONY: kvm
+kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(GUEST_BINS)
+	$(Q)BANTAM=$(abspath $(O)/bantam) BANTAM_ASAN=$(abspath $(O)/asan/bantam) \
+		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) BANTAM_GUESTS=$(abspath $(O)/guests) \
+		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
+
+# Stock kernels: on /dev/kvm where it can boot Linux, in the lab elsewhere.
+.PHONY: guest
+guest: $(O)/bantam
+	$(Q)tests/lab/check $(O)/bantam $(PYTEST)
+
+# What a person types first. Both install what is missing, so the packages come before any rule
+# that would need them: hence the second make.
+.PHONY: demo check lint bench
+demo:
+	$(Q)tests/tools/deps demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/demo $(O)/bantam
+check:
+	$(Q)tests/tools/deps check
+	$(Q)$(MAKE) --no-print-directory check-all
+.PHONY: check-all
+check-all:
+	$(Q)$(MAKE) --no-print-directory all WERROR=1
+	$(Q)$(MAKE) --no-print-directory unit WERROR=1
+	$(Q)$(MAKE) --no-print-directory tsan
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_TIME=$(FUZZ_TIME)
+	$(Q)$(MAKE) --no-print-directory kvm
+	$(Q)$(MAKE) --no-print-directory guest
+bench:
+	$(Q)tests/tools/deps bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/run $(O)/bantam
+lint:
+	$(Q)tests/tools/deps lint
+	$(Q)tests/tools/lint $(O)
+
+# ---- installing ------------------------------------------------------------------------------
+MAN_PAGES := $(patsubst Documentation/man/%.scd,$(O)/man/%,$(sort $(wildcard Documentation/man/*.scd)))
+$(O)/man/%: Documentation/man/%.scd
+	@mkdir -p $(@D)
+	$(say) MAN $@
+	$(Q)$(SCDOC) <$< >$@
+
+.PHONY: man install uninstall
+man: $(MAN_PAGES)
+install: $(O)/bantam $(MAN_PAGES)
+	$(Q)install -D -m 755 $(O)/bantam $(DESTDIR)$(PREFIX)/bin/bantam
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(Q)$(O)/bantam completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam
+	$(Q)$(O)/bantam completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bantam
+	$(Q)$(O)/bantam completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/bantam \
+		$(patsubst $(O)/man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(MAN_PAGES)) \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bantam \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish
+
+.PHONY: clean help
 clean:
 	$(Q)rm -rf $(O)
+help:
+	@echo 'make            build $(O)/bantam'
+	@echo 'make demo       a shell in a stock Debian kernel, on your terminal'
+	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest (each is a target, too)'
+	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
+	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
+	@echo 'make bench      the figures of Documentation/benchmarks.md'
+	@echo 'make asan       bantam with AddressSanitizer: $(O)/asan/bantam'
+	@echo 'make install    with DESTDIR= and PREFIX=$(PREFIX); also uninstall, man'
+	@echo 'make clean      remove $(O)'
+	@echo 'Variables: O=DIR V=1 WERROR=1 CC= CFLAGS= CLANG= PYTEST="-k name" FUZZ_TIME='
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -25,18 +25,18 @@ enum {
 	LEAF_TOPOLOGY2 = 0x1F,
 };
 
-#define LEAF_HYPERVISOR     0x40000000u
+#define LEAF_HYPERVISOR	    0x40000000u
 #define LEAF_KVM_FEATURES   0x40000001u
 #define LEAF_HV_FREQUENCIES 0x40000010u
 #define LEAF_AMD_FEATURES   0x80000001u
-#define LEAF_AMD_SIZES      0x80000008u
-#define LEAF_AMD_CACHES     0x8000001Du
+#define LEAF_AMD_SIZES	    0x80000008u
+#define LEAF_AMD_CACHES	    0x8000001Du
 #define LEAF_AMD_TOPOLOGY   0x8000001Eu
 
-#define F1_ECX_X2APIC       (1u << 21)
+#define F1_ECX_X2APIC	    (1u << 21)
 #define F1_ECX_TSC_DEADLINE (1u << 24)
 #define F1_ECX_HYPERVISOR   (1u << 31)
-#define F1_EDX_HTT          (1u << 28)
+#define F1_EDX_HTT	    (1u << 28)
 #define A1_ECX_CMP_LEGACY   (1u << 1)
 
 /* KVM's LAPIC timer runs at 1 GHz. */
@@ -47,7 +47,7 @@ enum { MAX_ENTRIES = 256, SPARE_ENTRIES = 16 };
 
 struct cpuid_template {
 	unsigned int num_cpus;
-	unsigned int id_bits; /* of an APIC id that number the core */
+	unsigned int id_bits;	   /* of an APIC id that number the core */
 	struct kvm_cpuid2 *leaves; /* with room for SPARE_ENTRIES more than KVM gave */
 	unsigned int room;
 };
@@ -187,7 +187,8 @@ static int set_hypervisor(struct cpuid_template *t)
 	return 0;
 }
 
-static int apply_change(struct cpuid_template *t, const struct cpu_change *change, struct error *err)
+static int apply_change(
+	struct cpuid_template *t, const struct cpu_change *change, struct error *err)
 {
 	const struct cpu_feature *f = &change->feature;
 	struct kvm_cpuid_entry2 *e = find(t, f->leaf, f->subleaf);
@@ -295,7 +296,8 @@ void cpuid_template_set_tsc(struct cpuid_template *t, uint32_t tsc_khz)
 	}
 	if (!vendor || vendor->eax < LEAF_TSC)
 		return;
-	/* TSC = crystal * ebx / eax; the crystal must be the LAPIC's clock, guests take it for that. */
+	/* TSC = crystal * ebx / eax; the crystal must be the LAPIC's clock, guests take it for
+	 * that. */
 	tsc = need(t, LEAF_TSC);
 	if (!tsc)
 		return;
@@ -320,7 +322,7 @@ const struct kvm_cpuid2 *cpuid_for_vcpu(struct cpuid_template *t, unsigned int a
 		case LEAF_AMD_TOPOLOGY:
 			e->eax = apic_id;
 			e->ebx = apic_id & 0xff; /* core id; one thread a core */
-			e->ecx = 0;              /* one node */
+			e->ecx = 0;		 /* one node */
 			break;
 		}
 	}

@@ -81,19 +81,25 @@ static void say_exit(struct text *t, const struct vcpu *vcpu)
 static void say_segment(struct text *t, const char *name, const struct kvm_segment *s)
 {
 	say(t, "  %s  %04x base %016llx limit %08x type %x%s%s%s\n", name, s->selector, s->base,
-		s->limit, s->type, s->l ? " 64-bit" : s->db ? " 32-bit" : "", s->dpl ? " user" : "",
-		s->present ? "" : " absent");
+		s->limit, s->type,
+		s->l	? " 64-bit"
+		: s->db ? " 32-bit"
+			: "",
+		s->dpl ? " user" : "", s->present ? "" : " absent");
 }
 
 static void say_registers(struct text *t, const struct kvm_regs *r, const struct kvm_sregs *s)
 {
 	say(t, "  rip %016llx rsp %016llx rflags %08llx\n", r->rip, r->rsp, r->rflags);
-	say(t, "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", r->rax, r->rbx, r->rcx, r->rdx);
-	say(t, "  rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", r->rsi, r->rdi, r->rbp, r->r8);
-	say(t, "  r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", r->r9, r->r10, r->r11, r->r12);
+	say(t, "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", r->rax, r->rbx, r->rcx,
+		r->rdx);
+	say(t, "  rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", r->rsi, r->rdi, r->rbp,
+		r->r8);
+	say(t, "  r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", r->r9, r->r10, r->r11,
+		r->r12);
 	say(t, "  r13 %016llx r14 %016llx r15 %016llx\n", r->r13, r->r14, r->r15);
-	say(t, "  cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %llx\n", s->cr0, s->cr2, s->cr3,
-		s->cr4, s->efer);
+	say(t, "  cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %llx\n", s->cr0, s->cr2,
+		s->cr3, s->cr4, s->efer);
 	say_segment(t, "cs", &s->cs);
 	say_segment(t, "ss", &s->ss);
 	say_segment(t, "ds", &s->ds);
@@ -131,7 +137,8 @@ size_t vcpu_describe(struct vcpu *vcpu, const struct guest_mem *mem, char *buf, 
 
 	buf[0] = '\0';
 	say_exit(&t, vcpu);
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
+		ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
 		say(&t, "  registers cannot be read\n");
 		return t.used;
 	}

@@ -52,7 +52,8 @@ static enum vcpu_next handle_mmio(struct vcpu *vcpu, enum vcpu_end *end)
 
 	(void)end;
 	if (run->mmio.is_write) {
-		bus_write(vcpu->config.mmio, run->mmio.phys_addr, size, load_le(run->mmio.data, size));
+		bus_write(vcpu->config.mmio, run->mmio.phys_addr, size,
+			load_le(run->mmio.data, size));
 	} else {
 		uint64_t value = bus_read(vcpu->config.mmio, run->mmio.phys_addr, size);
 

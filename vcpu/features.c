@@ -129,14 +129,14 @@ static const struct {
 bool cpu_feature_at(size_t i, struct cpu_feature *feature)
 {
 	for (size_t w = 0; w < ARRAY_SIZE(words); w++) {
-		for (uint8_t bit = 0; bit < REG_BITS; bit++) {
+		for (unsigned int bit = 0; bit < REG_BITS; bit++) {
 			if (!words[w].names[bit] || i--)
 				continue;
 			*feature = (struct cpu_feature){.name = words[w].names[bit],
 				.leaf = words[w].leaf,
 				.subleaf = words[w].subleaf,
 				.reg = words[w].reg,
-				.bit = bit};
+				.bit = (uint8_t)bit};
 			return true;
 		}
 	}

@@ -4,6 +4,7 @@
  * one is put where the loader says. The others wait for INIT and SIPI in the kernel's LAPIC.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "loader/entry.h"
@@ -13,19 +14,19 @@
 #include "vm/kvm.h"
 
 /* Intel SDM vol. 3, 2.5 (CR0, CR4), and vol. 4 (MSRs) */
-#define CR0_PE             (1u << 0)
-#define CR0_ET             (1u << 4)
-#define CR0_NE             (1u << 5)
-#define CR0_PG             (1u << 31)
-#define CR4_PAE            (1u << 5)
-#define EFER_LME           (1u << 8)
-#define EFER_LMA           (1u << 10)
-#define RFLAGS_RESERVED    0x2
-#define MSR_MISC_ENABLE    0x1a0
-#define MISC_FAST_STRINGS  (1u << 0)
-#define MSR_MTRR_DEF_TYPE  0x2ff
-#define MTRR_ENABLE        (1u << 11)
-#define MTRR_TYPE_WB       6
+#define CR0_PE		  (1u << 0)
+#define CR0_ET		  (1u << 4)
+#define CR0_NE		  (1u << 5)
+#define CR0_PG		  (1u << 31)
+#define CR4_PAE		  (1u << 5)
+#define EFER_LME	  (1u << 8)
+#define EFER_LMA	  (1u << 10)
+#define RFLAGS_RESERVED	  0x2
+#define MSR_MISC_ENABLE	  0x1a0
+#define MISC_FAST_STRINGS (1u << 0)
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLE	  (1u << 11)
+#define MTRR_TYPE_WB	  6
 
 /* Segment types: SDM vol. 3, table 3-1 */
 enum { TYPE_DATA_RW = 3, TYPE_CODE_RX = 11, TYPE_TSS_BUSY = 11 };
@@ -133,19 +134,16 @@ static int set_registers(struct vcpu *vcpu, const struct entry_state *entry, str
  */
 static int set_msrs(struct vcpu *vcpu, struct error *err)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} msrs = {
-		.head = {.nmsrs = 2},
-		.entries =
-			{
-				{.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE | MTRR_TYPE_WB},
-				{.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS},
-			},
+	static const struct kvm_msr_entry entries[] = {
+		{.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE | MTRR_TYPE_WB},
+		{.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS},
 	};
+	_Alignas(struct kvm_msrs) uint8_t room[sizeof(struct kvm_msrs) + sizeof(entries)] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)room;
 
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0)
+	msrs->nmsrs = ARRAY_SIZE(entries);
+	memcpy(msrs->entries, entries, sizeof(entries));
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 0)
 		return error_set_errno(err, -errno, "KVM_SET_MSRS");
 	return 0;
 }

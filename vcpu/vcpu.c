@@ -122,7 +122,7 @@ static bool is_halted(struct vcpu *vcpu)
 	struct kvm_regs regs;
 
 	return ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state == KVM_MP_STATE_HALTED &&
-		ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 && !(regs.rflags & RFLAGS_IF);
+	       ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 && !(regs.rflags & RFLAGS_IF);
 }
 
 static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* This is the one place that prints an error's text, and the one that turns ends into exit codes. */
+/* This is the one place that prints an error's text, and the one that turns ends into exit codes.
+ */
 #include "vm/commands.h"
 
 #include <errno.h>

@@ -136,8 +136,8 @@ static int make_buses(struct probe *p)
 }
 
 /* Without an irqchip, so that the guest's HLT comes back to us. */
-static int make_vcpu(struct probe *p, struct kvm_host *host, const struct entry_state *entry,
-	struct error *err)
+static int make_vcpu(
+	struct probe *p, struct kvm_host *host, const struct entry_state *entry, struct error *err)
 {
 	const struct cpuid_config cpuid = {.num_cpus = 1};
 	struct vcpu_config vcpu = {
@@ -151,7 +151,8 @@ static int make_vcpu(struct probe *p, struct kvm_host *host, const struct entry_
 	int rc = kvm_vm_create(host, &p->vm, err);
 
 	if (!rc)
-		rc = kvm_vm_add_memory(p->vm, 0, PROBE_RAM, guest_mem_ptr(p->mem, 0, PROBE_RAM), err);
+		rc = kvm_vm_add_memory(
+			p->vm, 0, PROBE_RAM, guest_mem_ptr(p->mem, 0, PROBE_RAM), err);
 	if (!rc)
 		rc = cpuid_template_create(host, &cpuid, &p->cpuid, err);
 	vcpu.vm = p->vm;
@@ -234,13 +235,17 @@ static void print_capability(void *opaque, const char *name, int value, bool req
 
 	if (value > 0 && !*verbose)
 		return;
-	printf("  %s   %s%s\n", value > 0 ? "ok" : required ? "no" : "--", name,
-		value > 0 || required ? "" : ": absent, guests run without");
+	printf("  %s   %s%s\n",
+		value > 0  ? "ok"
+		: required ? "no"
+			   : "--",
+		name, value > 0 || required ? "" : ": absent, guests run without");
 }
 
 static int examine(const struct config *config)
 {
-	struct probe probe = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+	struct probe probe = {
+		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 	struct error err = {""};
 	struct kvm_host *host;
 	bool verbose = config->verbose, good;

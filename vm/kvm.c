@@ -62,7 +62,8 @@ static int open_failed(const char *path, int rc, struct error *err)
 	case -EACCES:
 	case -EPERM:
 		return error_set(err, rc,
-			"%s: permission denied; join its group (usermod -aG kvm $USER, then log in again)",
+			"%s: permission denied; join its group (usermod -aG kvm $USER, then log in "
+			"again)",
 			path);
 	default:
 		return error_set_errno(err, rc, "%s: cannot be opened", path);
@@ -82,8 +83,8 @@ static int check_host(const struct kvm_host *host, struct error *err)
 		if (capabilities[i].required &&
 			ioctl(host->fd, KVM_CHECK_EXTENSION, capabilities[i].number) <= 0)
 			return error_set(err, -ENOSYS,
-				"%s: this host's KVM lacks %s; a newer kernel may have it", host->path,
-				capabilities[i].name);
+				"%s: this host's KVM lacks %s; a newer kernel may have it",
+				host->path, capabilities[i].name);
 	return 0;
 }
 
@@ -209,8 +210,7 @@ const struct kvm_host *kvm_vm_host(const struct kvm_vm *vm)
 	return vm->host;
 }
 
-int kvm_vm_add_memory(
-	struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva, struct error *err)
+int kvm_vm_add_memory(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva, struct error *err)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = vm->slots,

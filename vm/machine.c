@@ -25,6 +25,7 @@
 #include "vm/bus.h"
 #include "vm/error.h"
 #include "vm/guest_mem.h"
+#include "vm/irq_or.h"
 #include "vm/kvm.h"
 #include "vm/layout.h"
 #include "vm/ram.h"
@@ -40,6 +41,7 @@ struct machine {
 	struct bus *pio, *mmio;
 	struct kvm_vm *kvm; /* NULL for --dry-run */
 
+	struct irq_or com13_irq, com24_irq; /* two ports each, as on every PC */
 	struct uart *uarts[CONFIG_MAX_SERIAL];
 	struct pit *pit;
 	struct rtc *rtc;
@@ -57,13 +59,12 @@ struct machine {
 static const struct {
 	const char *name;
 	uint16_t port;
-	unsigned int irq;
 	uint32_t presence;
 } serial_ports[] = {
-	{"com1", LAYOUT_COM1_PORT, LAYOUT_IRQ_COM1_3, LAYOUT_PRESENT_COM1},
-	{"com2", LAYOUT_COM2_PORT, LAYOUT_IRQ_COM2_4, LAYOUT_PRESENT_COM2},
-	{"com3", LAYOUT_COM3_PORT, LAYOUT_IRQ_COM1_3, LAYOUT_PRESENT_COM3},
-	{"com4", LAYOUT_COM4_PORT, LAYOUT_IRQ_COM2_4, LAYOUT_PRESENT_COM4},
+	{"com1", LAYOUT_COM1_PORT, LAYOUT_PRESENT_COM1},
+	{"com2", LAYOUT_COM2_PORT, LAYOUT_PRESENT_COM2},
+	{"com3", LAYOUT_COM3_PORT, LAYOUT_PRESENT_COM3},
+	{"com4", LAYOUT_COM4_PORT, LAYOUT_PRESENT_COM4},
 };
 
 static_assert(ARRAY_SIZE(serial_ports) == CONFIG_MAX_SERIAL, "one row per port");
@@ -98,7 +99,8 @@ static int build_kvm(struct machine *m, struct error *err)
 	rc = kvm_vm_create(m->env.kvm, &m->kvm, err);
 	regions = guest_mem_regions(m->mem, &count);
 	for (size_t i = 0; !rc && i < count; i++)
-		rc = kvm_vm_add_memory(m->kvm, regions[i].gpa, regions[i].size, regions[i].hva, err);
+		rc = kvm_vm_add_memory(
+			m->kvm, regions[i].gpa, regions[i].size, regions[i].hva, err);
 	return rc < 0 ? rc : kvm_vm_create_irqchip(m->kvm, err);
 }
 
@@ -117,12 +119,14 @@ static int build_uarts(struct machine *m)
 {
 	int rc = 0;
 
+	irq_or_init(&m->com13_irq, wire(m, LAYOUT_IRQ_COM1_3));
+	irq_or_init(&m->com24_irq, wire(m, LAYOUT_IRQ_COM2_4));
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(serial_ports); i++) {
 		const struct uart_config uart = {
 			.name = serial_ports[i].name,
 			.pio = m->pio,
 			.port = serial_ports[i].port,
-			.irq = wire(m, serial_ports[i].irq),
+			.irq = irq_or_input(i % 2 ? &m->com24_irq : &m->com13_irq),
 			.chardev = m->env.serial[i],
 		};
 
@@ -217,8 +221,8 @@ static int load_guest(struct machine *m, struct error *err)
 
 	if (!config->flat)
 		return load_linux(m, err);
-	return loader_load_flat(m->mem, m->env.kernel, config->flat_gpa, config->flat_mode,
-		&m->loaded.entry, err);
+	return loader_load_flat(
+		m->mem, m->env.kernel, config->flat_gpa, config->flat_mode, &m->loaded.entry, err);
 }
 
 static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
@@ -264,8 +268,8 @@ static int build_vcpus(struct machine *m, struct error *err)
 	return rc;
 }
 
-int machine_build(const struct machine_env *env, struct machine **ret, bool *image_refused,
-	struct error *err)
+int machine_build(
+	const struct machine_env *env, struct machine **ret, bool *image_refused, struct error *err)
 {
 	static int (*const steps[])(struct machine *, struct error *) = {
 		build_memory, build_kvm, build_buses, build_devices, load_guest, build_vcpus};
@@ -304,6 +308,8 @@ void machine_destroy(struct machine *m)
 	pit_destroy(m->pit);
 	for (size_t i = 0; i < ARRAY_SIZE(m->uarts); i++)
 		uart_destroy(m->uarts[i]);
+	irq_or_fini(&m->com13_irq);
+	irq_or_fini(&m->com24_irq);
 	bus_destroy(m->mmio);
 	bus_destroy(m->pio);
 	kvm_vm_destroy(m->kvm);
@@ -345,7 +351,7 @@ bool machine_has_panic_mark(const struct machine *m)
 	uint16_t flag = 0;
 
 	return guest_mem_read(m->mem, BDA_RESET_FLAG, &flag, sizeof(flag)) == 0 &&
-		flag == BDA_WARM_RESET;
+	       flag == BDA_WARM_RESET;
 }
 
 size_t machine_describe_vcpu(struct machine *m, unsigned int vcpu, char *buf, size_t size)
@@ -374,8 +380,8 @@ static void print_guest(const struct machine *m, FILE *out)
 		fprintf(out, "    format      %s\n", kernel_format_name(r->format));
 		if (r->version[0])
 			fprintf(out, "    version     %s\n", r->version);
-		fprintf(out, "    at          0x%llx, %llu bytes\n", (unsigned long long)r->kernel_gpa,
-			(unsigned long long)r->kernel_size);
+		fprintf(out, "    at          0x%llx, %llu bytes\n",
+			(unsigned long long)r->kernel_gpa, (unsigned long long)r->kernel_size);
 		if (r->initrd_size)
 			fprintf(out, "  initrd        at 0x%llx, %llu bytes\n",
 				(unsigned long long)r->initrd_gpa,

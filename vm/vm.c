@@ -422,7 +422,8 @@ static void report_internal_error(struct vm *vm)
 	char text[4096];
 
 	log_msg(vm->log, LOG_ERROR,
-		"KVM could not go on with the guest; `bantam doctor` tells whether this host can boot "
+		"KVM could not go on with the guest; `bantam doctor` tells whether this host can "
+		"boot "
 		"Linux at all");
 	machine_describe_vcpu(vm->machine, atomic_load(&vm->ended_vcpu), text, sizeof(text));
 	for (char *line = text, *next; *line; line = next) {

@@ -7,6 +7,8 @@
 #ifndef BANTAM_DEVICES_CHARDEV_H
 #define BANTAM_DEVICES_CHARDEV_H
 
+#include <pthread.h>
+
 #include "vm/base.h"
 
 struct error;
@@ -49,13 +51,40 @@ struct chardev_ops {
 #define CHARDEV_STALL_NS  (5 * NSEC_PER_SEC)
 #define CHARDEV_TX_BUFFER 65536u /* bytes buffered towards a slow reader, per back end */
 
+/* Embedded in its back end. */
 struct chardev {
 	const struct chardev_ops *ops;
+	/* private to chardev.c: */
+	pthread_mutex_t lock; /* guards all below; never held during a callback */
+	pthread_cond_t idle;  /* callbacks became 0 */
+	const struct chardev_handler *handler;
+	void *opaque;
+	unsigned int callbacks; /* running now, nested in one thread */
+	pthread_t runner;	/* valid while callbacks is not 0 */
 };
 
-/* NULL handler detaches; returns when no callback is running. Hold no lock that a callback takes.
+/*
+ * NULL handler detaches; returns when no callback is running (elsewhere than in the caller, which
+ * may be a callback). Hold no lock that a callback takes.
  */
 void chardev_attach(struct chardev *dev, const struct chardev_handler *handler, void *opaque);
+
+/* ---- for back ends ---- */
+
+void chardev_init(struct chardev *dev, const struct chardev_ops *ops);
+void chardev_fini(struct chardev *dev);
+
+/*
+ * Each calls the attached handler, if there is one. On the event loop's thread, with no lock held.
+ * A handler that is being detached at the same time is called either wholly or not at all.
+ */
+size_t chardev_notify_room(struct chardev *dev);
+/* Asks for the room and delivers that much of buf at most. Returns how many bytes were taken. */
+size_t chardev_notify_rx(struct chardev *dev, const uint8_t *buf, size_t len);
+void chardev_notify_tx_ready(struct chardev *dev);
+void chardev_notify_event(struct chardev *dev, enum chardev_event event);
+
+/* ---- for front ends; NULL is a back end to which nothing is connected ---- */
 
 static inline size_t chardev_write(struct chardev *dev, const uint8_t *buf, size_t len)
 {

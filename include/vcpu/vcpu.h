@@ -23,9 +23,9 @@ struct vcpu;
 
 /* Why a vCPU stopped by itself. */
 enum vcpu_end {
-	VCPU_HALTED,         /* HLT with interrupts off: nothing will wake it */
-	VCPU_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN */
-	VCPU_GUEST_OFF,      /* KVM_EXIT_SYSTEM_EVENT */
+	VCPU_HALTED,	   /* HLT with interrupts off: nothing will wake it */
+	VCPU_TRIPLE_FAULT, /* KVM_EXIT_SHUTDOWN */
+	VCPU_GUEST_OFF,	   /* KVM_EXIT_SYSTEM_EVENT */
 	VCPU_GUEST_RESET,
 	VCPU_GUEST_CRASHED,
 	VCPU_INTERNAL_ERROR, /* KVM gave up; vcpu_describe says how */
@@ -33,12 +33,13 @@ enum vcpu_end {
 
 struct vcpu_config {
 	struct kvm_vm *vm;
-	unsigned int id; /* also the APIC id */
-	struct cpuid_template *cpuid; /* shared by all vCPUs, used while they are created */
+	unsigned int id;		 /* also the APIC id */
+	struct cpuid_template *cpuid;	 /* shared by all vCPUs, used while they are created */
 	const struct entry_state *entry; /* NULL: wait for INIT and SIPI */
 	struct bus *pio;
 	struct bus *mmio;
-	/* Set once the VM is to end or to pause: the thread leaves its loop before the next entry. */
+	/* Set once the VM is to end or to pause: the thread leaves its loop before the next entry.
+	 */
 	const _Atomic bool *ending;
 	void (*report)(void *opaque, unsigned int id, enum vcpu_end end);
 	void *opaque;
@@ -63,8 +64,7 @@ void vcpu_check_halted(struct vcpu *vcpu);
  * Prints registers, the bytes at RIP and what KVM said, for a person. The vCPU is stopped.
  * Returns the number of bytes written to buf, which is always terminated.
  */
-size_t vcpu_describe(
-	struct vcpu *vcpu, const struct guest_mem *mem, char *buf, size_t size);
+size_t vcpu_describe(struct vcpu *vcpu, const struct guest_mem *mem, char *buf, size_t size);
 
 /* Installs the (empty) handler of the signal that vcpu_kick sends. Once per process, idempotent. */
 int vcpu_signal_setup(struct error *err);

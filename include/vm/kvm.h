@@ -34,8 +34,7 @@ int kvm_vm_fd(const struct kvm_vm *vm);
 const struct kvm_host *kvm_vm_host(const struct kvm_vm *vm);
 
 /* gpa, size and hva are page-aligned. Call for all memory before kvm_vm_create_irqchip. */
-int kvm_vm_add_memory(
-	struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva, struct error *err);
+int kvm_vm_add_memory(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva, struct error *err);
 
 /* PIC, IOAPIC and LAPICs in the kernel; the PIT is ours. Call before the first vCPU is made. */
 int kvm_vm_create_irqchip(struct kvm_vm *vm, struct error *err);

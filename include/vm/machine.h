@@ -26,7 +26,7 @@ struct machine;
 
 struct machine_env {
 	const struct config *config;
-	const char *cmdline; /* complete */
+	const char *cmdline;	    /* complete */
 	const struct image *kernel; /* or the flat binary */
 	const struct image *initrds;
 	struct kvm_host *kvm; /* NULL: no vCPUs, for --dry-run */

@@ -23,8 +23,8 @@ struct ram_range {
 unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES]);
 
 /* Maps the memory and adds it to mem. With hugepages it comes from hugetlbfs, all or nothing. */
-int ram_create(uint64_t size, bool hugepages, struct guest_mem *mem, struct ram **ret,
-	struct error *err);
+int ram_create(
+	uint64_t size, bool hugepages, struct guest_mem *mem, struct ram **ret, struct error *err);
 void ram_destroy(struct ram *ram);
 
 #endif

@@ -24,7 +24,7 @@ struct alarm {
 	_Atomic int fired;
 	_Atomic bool running;
 	int order, *counter;
-	uint64_t again_ns; /* armed again by its function, this much later */
+	_Atomic uint64_t again_ns; /* armed again by its function, this much later */
 	useconds_t linger;
 };
 

@@ -40,13 +40,18 @@ static void on_event(void *opaque, uint32_t events)
 	atomic_store(&w->running, false);
 }
 
-static void watch(struct watcher *w, struct event_loop *loop)
+static void watch_slowly(struct watcher *w, struct event_loop *loop, useconds_t linger)
 {
-	*w = (struct watcher){.loop = loop};
+	*w = (struct watcher){.loop = loop, .linger = linger};
 	w->source = (struct event_source){
 		.fd = eventfd(1, EFD_NONBLOCK), .events = EPOLLIN, .fn = on_event, .opaque = w};
 	assert_true(w->source.fd >= 0);
 	assert_int_equal(event_loop_add(loop, &w->source), 0);
+}
+
+static void watch(struct watcher *w, struct event_loop *loop)
+{
+	watch_slowly(w, loop, 0);
 }
 
 static int setup(void **state)
@@ -132,8 +137,7 @@ static void removal_waits_for_the_function(void **state)
 	for (int i = 0; i < 200; i++) {
 		struct watcher w;
 
-		watch(&w, *state);
-		w.linger = 100;
+		watch_slowly(&w, *state, 100);
 		while (i % 2 && !atomic_load(&w.calls))
 			;
 		event_loop_remove(*state, &w.source);
