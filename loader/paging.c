@@ -12,7 +12,9 @@
 #include "vm/guest_mem.h"
 #include "vm/layout.h"
 
-enum { PAGE = 4096, ENTRIES = 512, DIRECTORIES = 4 };
+#define PAGE 4096ul
+
+enum { ENTRIES = 512, DIRECTORIES = 4 };
 enum { PTE_PRESENT = 1 << 0, PTE_WRITE = 1 << 1, PTE_LARGE = 1 << 7 };
 
 int paging_build(const struct guest_mem *mem, uint64_t *cr3)
@@ -27,7 +29,7 @@ int paging_build(const struct guest_mem *mem, uint64_t *cr3)
 	put_le64(tables, pdpt | link);
 	for (uint64_t i = 0; i < DIRECTORIES; i++)
 		put_le64(tables + PAGE + i * 8, (pd + i * PAGE) | link);
-	for (uint64_t i = 0; i < DIRECTORIES * ENTRIES; i++)
+	for (uint64_t i = 0; i < (uint64_t)DIRECTORIES * ENTRIES; i++)
 		put_le64(tables + 2 * PAGE + i * 8, i * 2 * MiB | link | PTE_LARGE);
 	*cr3 = LAYOUT_PAGE_TABLES;
 	return 0;

@@ -44,7 +44,7 @@ int pvh_write(const struct guest_mem *mem, const struct boot_info *info, const s
 	if (info->initrd_size)
 		fill_module(page + PVH_MODLIST_OFF, info);
 	for (unsigned int i = 0; i < map->count; i++) {
-		uint8_t *p = page + PVH_MEMMAP_OFF + i * PVH_MEMMAP_ENTRY;
+		uint8_t *p = page + PVH_MEMMAP_OFF + (size_t)i * PVH_MEMMAP_ENTRY;
 
 		put_le64(p, map->entries[i].addr);
 		put_le64(p + 8, map->entries[i].size);

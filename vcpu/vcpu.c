@@ -129,7 +129,7 @@ static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 {
 	int rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
 
-	if (vcpu->run->immediate_exit)
+	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (!rc)
 		return vcpu_handle_exit(vcpu, end) == VCPU_CONTINUE;

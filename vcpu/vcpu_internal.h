@@ -14,9 +14,9 @@ struct vcpu {
 	struct kvm_run *run; /* shared with the kernel; run_size bytes */
 	size_t run_size;
 	pthread_t thread;
-	bool started;              /* main thread only: there is a thread to join */
+	bool started;		   /* main thread only: there is a thread to join */
 	_Atomic bool check_halted; /* vcpu_check_halted asked */
-	int run_errno;             /* what KVM_RUN failed with, 0 if it did not */
+	int run_errno;		   /* what KVM_RUN failed with, 0 if it did not */
 };
 
 /* What the loop does after an exit. */

@@ -112,13 +112,12 @@ static void on_end(void *opaque, unsigned int id, enum vcpu_end end)
 
 static int make_memory(struct probe *p, struct entry_state *entry, struct error *err)
 {
-	size_t size = (size_t)(probe_guest_end - probe_guest_start);
 	int rc = guest_mem_create(&p->mem);
 
 	if (!rc)
 		rc = ram_create(PROBE_RAM, false, p->mem, &p->ram, err);
 	if (!rc)
-		rc = guest_mem_write(p->mem, PROBE_GPA, probe_guest_start, size);
+		rc = guest_mem_write(p->mem, PROBE_GPA, probe_guest, probe_guest_size);
 	if (!rc)
 		rc = paging_build(p->mem, &entry->cr3);
 	return rc < 0 ? rc : gdt_build(p->mem, entry);

@@ -2,6 +2,7 @@
 #include "vm/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -10,6 +11,9 @@
 /* A guest may provoke this many lines in each window. */
 enum { LIMIT_BURST = 8 };
 #define LIMIT_WINDOW_NS NSEC_PER_SEC
+
+/* A reader that has stopped gets this long, then the line is dropped. */
+enum { STALL_MS = 1000 };
 
 static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
 	PRINTF_LIKE(3, 0);
@@ -20,6 +24,25 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	log->level = level;
 	log->name = name;
 	atomic_init(&log->raw_tty, false);
+}
+
+/*
+ * A pipe whose reader has stopped would hold a vCPU, or the loop and with it the way out, for ever.
+ * A line is shorter than PIPE_BUF: where poll sees room, it fits. One that cannot be written has
+ * nowhere else to go.
+ */
+static void send_line(int fd, const char *line, size_t len)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+	int rc;
+
+	do
+		rc = poll(&pfd, 1, STALL_MS);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		return;
+	while (write(fd, line, len) < 0 && errno == EINTR)
+		;
 }
 
 static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
@@ -44,9 +67,7 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 	if (atomic_load_explicit(&log->raw_tty, memory_order_relaxed))
 		line[used++] = '\r';
 	line[used++] = '\n';
-	/* A line that cannot be written has nowhere else to go. */
-	while (write(log->fd, line, used) < 0 && errno == EINTR)
-		;
+	send_line(log->fd, line, used);
 }
 
 void log_msg(struct log *log, enum log_level level, const char *fmt, ...)

@@ -13,8 +13,8 @@
 
 	.section .rodata
 	.balign 16
-	.globl probe_guest_start, probe_guest_end
-probe_guest_start:
+	.globl probe_guest, probe_guest_size
+probe_guest:
 	.code64
 	stage PROBE_ENTERED
 
@@ -63,6 +63,9 @@ probe_guest_start:
 
 	stage PROBE_DONE
 	hlt
-probe_guest_end:
+
+	.balign 4
+probe_guest_size:
+	.long . - probe_guest
 
 	.section .note.GNU-stack, "", @progbits

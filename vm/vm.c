@@ -54,6 +54,9 @@ struct vm {
 	struct timer halt_timer;
 	uint64_t halt_period_ns;
 
+	/* The loop's thread only: what the person or the system asked for, whoever was first. */
+	enum vm_end order;
+
 	_Atomic int end;     /* enum vm_end, the first request */
 	_Atomic bool ending; /* the vCPUs shall leave */
 	_Atomic unsigned int ended_vcpu;
@@ -62,14 +65,27 @@ struct vm {
 
 /* ---- requests ---- */
 
-void vm_request_end(struct vm *vm, enum vm_end end)
+static void request_end(struct vm *vm, enum vm_end end, unsigned int vcpu)
 {
 	int none = VM_END_NONE;
 
 	if (!atomic_compare_exchange_strong(&vm->end, &none, end))
 		return;
+	atomic_store(&vm->ended_vcpu, vcpu);
 	atomic_store(&vm->ending, true);
 	event_loop_stop(vm->loop);
+}
+
+void vm_request_end(struct vm *vm, enum vm_end end)
+{
+	request_end(vm, end, 0);
+}
+
+/* A guest that reboots at the same moment must not make us forget that we were told to go. */
+static void order_end(struct vm *vm, enum vm_end end)
+{
+	vm->order = end;
+	vm_request_end(vm, end);
 }
 
 int vm_end_signal(const struct vm *vm)
@@ -94,11 +110,8 @@ static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
 		[VCPU_GUEST_RESET] = VM_END_REBOOT,
 		[VCPU_GUEST_CRASHED] = VM_END_PANIC,
 		[VCPU_INTERNAL_ERROR] = VM_END_INTERNAL_ERROR};
-	struct vm *vm = opaque;
 
-	if (atomic_load(&vm->end) == VM_END_NONE)
-		atomic_store(&vm->ended_vcpu, vcpu);
-	vm_request_end(vm, ends[end]);
+	request_end(opaque, ends[end], vcpu);
 }
 
 static void suspend(struct vm *vm)
@@ -114,7 +127,7 @@ static void on_console_command(void *opaque, enum console_command command)
 
 	switch (command) {
 	case CONSOLE_QUIT:
-		vm_request_end(vm, VM_END_QUIT);
+		order_end(vm, VM_END_QUIT);
 		break;
 	case CONSOLE_RESET:
 		vm_request_end(vm, VM_END_REBOOT);
@@ -153,7 +166,7 @@ static void on_signal(void *opaque, uint32_t events)
 		break;
 	default:
 		atomic_store(&vm->signal, (int)info.ssi_signo);
-		vm_request_end(vm, VM_END_SIGNAL);
+		order_end(vm, VM_END_SIGNAL);
 		break;
 	}
 }
@@ -172,7 +185,18 @@ static void on_halt_timer(void *opaque)
 
 /* ---- what the host provides ---- */
 
-/* Blocked before any thread is made, so that the signals reach the descriptor alone. */
+/* Whoever started us may have: nohup, or a shell without job control behind "&". */
+static bool is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/*
+ * Blocked before any thread is made, so that the signals reach the descriptor alone. What is
+ * ignored stays so: blocking it would bring it back.
+ */
 static int open_signals(struct vm *vm, struct error *err)
 {
 	static const int caught[] = {
@@ -182,7 +206,8 @@ static int open_signals(struct vm *vm, struct error *err)
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
-		sigaddset(&set, caught[i]);
+		if (!is_ignored(caught[i]))
+			sigaddset(&set, caught[i]);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	vm->signals = (struct event_source){
@@ -249,7 +274,8 @@ static int open_serials(struct vm *vm, struct error *err)
 	return rc;
 }
 
-static const char *kernel_path(struct vm *vm, struct error *err)
+/* NULL: *rc is the negative errno. */
+static const char *kernel_path(struct vm *vm, int *rc, struct error *err)
 {
 	const struct config *config = vm->config;
 
@@ -258,7 +284,12 @@ static const char *kernel_path(struct vm *vm, struct error *err)
 	if (config->kernel)
 		return config->kernel;
 	vm->found = malloc(sizeof(*vm->found));
-	if (!vm->found || kernel_find("/boot", vm->found, err) < 0)
+	if (!vm->found) {
+		*rc = error_set_errno(err, -ENOMEM, "looking for a kernel");
+		return NULL;
+	}
+	*rc = kernel_find("/boot", vm->found, err);
+	if (*rc < 0)
 		return NULL;
 	log_msg(vm->log, LOG_INFO, "no kernel given, booting %s", vm->found->path);
 	if (vm->found->newer[0])
@@ -268,11 +299,11 @@ static const char *kernel_path(struct vm *vm, struct error *err)
 
 static int open_images(struct vm *vm, struct error *err)
 {
-	const char *path = kernel_path(vm, err);
-	int rc;
+	int rc = 0;
+	const char *path = kernel_path(vm, &rc, err);
 
 	if (!path)
-		return -ENOENT;
+		return rc;
 	rc = image_open(path, &vm->kernel, err);
 	if (rc < 0)
 		return rc;
@@ -397,6 +428,16 @@ static int start(struct vm *vm, struct error *err)
 	return machine_start(vm->machine, err);
 }
 
+/*
+ * With "reboot=panic_warm" on the command line a warm reset is a panic's. A flat program's memory
+ * is its own, and says nothing.
+ */
+static bool is_panic_reboot(const struct vm *vm)
+{
+	return !vm->config->flat && cmdline_has_key(vm->cmdline, "reboot") &&
+	       strstr(vm->cmdline, "reboot=panic_warm") && machine_has_panic_mark(vm->machine);
+}
+
 /* Waits for a request and takes it; the vCPUs are out when this returns. */
 static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
 {
@@ -409,10 +450,6 @@ static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
 	} while (*end == VM_END_NONE);
 	clock_disarm_sync(timer_queue_clock(vm->timers), &vm->halt_timer);
 	machine_stop(vm->machine);
-	/* With "reboot=panic_warm" on the command line a warm reset is a panic's. */
-	if (*end == VM_END_REBOOT && cmdline_has_key(vm->cmdline, "reboot") &&
-		strstr(vm->cmdline, "reboot=panic_warm") && machine_has_panic_mark(vm->machine))
-		*end = VM_END_PANIC;
 	atomic_store(&vm->end, VM_END_NONE);
 	return 0;
 }
@@ -468,21 +505,48 @@ static enum end_action report_end(struct vm *vm, enum vm_end end)
 	return END_EXIT;
 }
 
-/* Builds, runs and reports one boot of the guest; *action says what follows. */
+/* What the guest did, or the person at the console: reports it, and says what follows. */
+static enum end_action answer_end(struct vm *vm, enum vm_end *end)
+{
+	enum end_action action;
+
+	if (*end == VM_END_REBOOT && is_panic_reboot(vm))
+		*end = VM_END_PANIC;
+	action = report_end(vm, *end);
+	if (action == END_EXIT || vm->order == VM_END_NONE)
+		return action;
+	*end = vm->order;
+	return report_end(vm, *end);
+}
+
+/*
+ * Nothing of the guest runs, so a reset is the person's, whose wish counts; what the guest's end
+ * left in its memory means nothing any more.
+ */
+static int wait_paused(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
+{
+	int rc;
+
+	log_msg(vm->log, LOG_INFO, "paused; Ctrl-A x quits, Ctrl-A r resets");
+	rc = wait_for_end(vm, end, err);
+	if (rc < 0)
+		return rc;
+	report_end(vm, *end);
+	*action = *end == VM_END_REBOOT ? END_RESTART : END_EXIT;
+	return 0;
+}
+
+/* Runs and reports one boot of the guest; *action says what follows. */
 static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
 {
 	int rc = start(vm, err);
 
-	while (!rc) {
+	if (!rc)
 		rc = wait_for_end(vm, end, err);
-		if (rc < 0)
-			break;
-		*action = report_end(vm, *end);
-		if (*action != END_PAUSE)
-			break;
-		log_msg(vm->log, LOG_INFO, "paused; Ctrl-A x quits, Ctrl-A r resets");
-	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	*action = answer_end(vm, end);
+	return *action == END_PAUSE ? wait_paused(vm, end, action, err) : 0;
 }
 
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)

@@ -3,7 +3,7 @@
  * One log per VM, handed to whoever has something to say. Lines go to a file descriptor in one
  * write each, so that they never mix with the guest's output inside a line. A NULL log is silent.
  *
- * Thread-safe. Never blocks for longer than a write to the descriptor does.
+ * Thread-safe. A reader that has stopped is waited for a second; then the line is dropped.
  */
 #ifndef BANTAM_VM_LOG_H
 #define BANTAM_VM_LOG_H

@@ -17,7 +17,10 @@
 #define PROBE_LOOPS	 200000
 
 #ifndef __ASSEMBLER__
-extern const unsigned char probe_guest_start[], probe_guest_end[];
+#include <stdint.h>
+
+extern const unsigned char probe_guest[];
+extern const uint32_t probe_guest_size; /* bytes */
 #endif
 
 #endif
