@@ -15,6 +15,7 @@ SCDOC       ?= scdoc
 DESTDIR     ?=
 WERROR      ?=
 FUZZ_TIME   ?= 10
+JOBS        ?= $(shell nproc 2>/dev/null || echo 1)
 
 VERSION     := 0.1.0
 
@@ -149,9 +150,9 @@ $(O)/make_malformed: $(MALFORMED_OBJS:%=$(O)/obj/%.o)
 
 .PHONY: unit tsan fuzz-build fuzz
 unit: $(UNIT_BINS)
-	$(Q)rc=0; for t in $(UNIT_BINS); do echo "== $${t##*/}"; $$t || rc=1; done; exit $$rc
+	$(Q)tests/tools/run-units UNIT $(UNIT_BINS)
 tsan: $(TSAN_BINS)
-	$(Q)rc=0; for t in $(TSAN_BINS); do echo "== $${t##*/} (TSan)"; $$t || rc=1; done; exit $$rc
+	$(Q)tests/tools/run-units TSAN $(TSAN_BINS)
 fuzz-build: $(FUZZ_BINS)
 fuzz: $(FUZZ_BINS)
 	$(Q)tests/fuzz/run $(FUZZ_TIME) $(O)/fuzz-work $(FUZZ_BINS)
@@ -174,19 +175,15 @@ guest: $(O)/bantam
 .PHONY: demo check lint bench
 demo:
 	$(Q)tests/tools/deps demo
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)tests/lab/demo $(O)/bantam
 check:
 	$(Q)tests/tools/deps check
 	$(Q)$(MAKE) --no-print-directory check-all
 .PHONY: check-all
 check-all:
-	$(Q)$(MAKE) --no-print-directory all WERROR=1
-	$(Q)$(MAKE) --no-print-directory unit WERROR=1
-	$(Q)$(MAKE) --no-print-directory tsan
-	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_TIME=$(FUZZ_TIME)
-	$(Q)$(MAKE) --no-print-directory kvm
-	$(Q)$(MAKE) --no-print-directory guest
+	$(Q)for step in 'all WERROR=1' 'unit WERROR=1' tsan fuzz kvm guest; do \
+		$(MAKE) --no-print-directory -j$(JOBS) $$step || exit 1; done
 bench:
 	$(Q)tests/tools/deps bench
 	$(Q)$(MAKE) --no-print-directory all

@@ -449,6 +449,7 @@ static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
 		*end = (enum vm_end)atomic_load(&vm->end);
 	} while (*end == VM_END_NONE);
 	clock_disarm_sync(timer_queue_clock(vm->timers), &vm->halt_timer);
+	atomic_store(&vm->ending, true);
 	machine_stop(vm->machine);
 	atomic_store(&vm->end, VM_END_NONE);
 	return 0;
