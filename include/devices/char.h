@@ -28,14 +28,16 @@ struct char_config {
 };
 
 /*
- * in_fd and out_fd stay the caller's; they are put into non-blocking mode only as far as others
- * who share the open file description are not hurt (writes are polled first). A terminal is put
- * into raw mode here and restored by close, by char_stdio_suspend, and by a guard process should
- * bantam die in any way. At end of input (a pipe, a file, /dev/null, a closed descriptor) output
- * goes on.
+ * in_fd and out_fd stay the caller's, and their modes too: others may share the open file
+ * descriptions. A terminal as input is put into raw mode (once it is this job's) and restored by
+ * close, by char_stdio_suspend, and by a guard process should bantam die in any way; the guard is
+ * forked here, so come here before guest memory is mapped. Ctrl-A commands work on a terminal
+ * only; command must not close the back end. At end of input (a pipe, a file, /dev/null, a closed
+ * descriptor) output goes on.
  */
 int char_stdio_create(const struct char_config *config, int in_fd, int out_fd, struct chardev **ret,
 	struct error *err);
+/* On the loop's thread; NULL is allowed. */
 void char_stdio_suspend(struct chardev *dev); /* cooked mode again, before stopping (SIGTSTP) */
 void char_stdio_resume(struct chardev *dev);  /* raw mode again, after SIGCONT */
 void char_stdio_resized(struct chardev *dev); /* SIGWINCH */

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A listening socket, for one client at a time: it is in the loop only while there is none, so a
+ * later client waits in the kernel's queue. The client's descriptor is split between the two
+ * halves, which have a duplicate each.
+ *
+ * A client that has shut down its sending side still receives (`echo ls | nc -U`); it is gone when
+ * it hangs up. What it had sent before stays in the buffer for the guest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "devices/char.h"
+#include "input.h"
+#include "output.h"
+#include "vm/error.h"
+#include "vm/log.h"
+
+#define ACCEPT_RETRY_NS NSEC_PER_SEC
+
+enum { BACKLOG = 16 };
+
+struct unix_socket {
+	struct chardev dev;
+	struct char_config config;
+	struct sockaddr_un address;
+	struct stat identity; /* of the socket's file, to unlink no other */
+	struct event_source listener;
+	bool listening; /* the listener is in the loop */
+	struct timer retry;
+	_Atomic bool connected;
+	struct char_input in;
+	struct char_output out;
+};
+
+static void on_broken(void *opaque, int error)
+{
+	(void)opaque;
+	(void)error; /* The input half hears of the hang-up. */
+}
+
+static void on_resumed(void *opaque, uint64_t dropped)
+{
+	struct unix_socket *sock = opaque;
+
+	log_msg(sock->config.log, LOG_WARN, "%s was not read for too long: %llu bytes were dropped",
+		sock->address.sun_path, (unsigned long long)dropped);
+}
+
+static void set_listening(struct unix_socket *sock, bool listening)
+{
+	if (sock->listening && !listening)
+		event_loop_remove(sock->config.loop, &sock->listener);
+	if (!sock->listening && listening && event_loop_add(sock->config.loop, &sock->listener) < 0)
+		listening = false;
+	sock->listening = listening;
+}
+
+static void on_ended(void *opaque, int error)
+{
+	struct unix_socket *sock = opaque;
+
+	(void)error; /* ECONNRESET: it left without reading everything */
+	atomic_store(&sock->connected, false);
+	char_input_close(&sock->in);
+	char_output_close(&sock->out);
+	set_listening(sock, true);
+	chardev_notify_event(&sock->dev, CHARDEV_DISCONNECTED);
+}
+
+static void on_retry_timer(void *opaque)
+{
+	set_listening(opaque, true);
+}
+
+/* The client has gone again; or we are out of descriptors, and it would be reported for ever. */
+static void accept_failed(struct unix_socket *sock)
+{
+	const struct clock *clock = sock->config.clock;
+
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	set_listening(sock, false);
+	clock_arm(clock, &sock->retry, clock_monotonic_ns(clock) + ACCEPT_RETRY_NS);
+}
+
+static void on_client(void *opaque, uint32_t events)
+{
+	struct unix_socket *sock = opaque;
+	int in_fd, out_fd;
+	struct stream_fd in, out;
+
+	(void)events;
+	in_fd = accept4(sock->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (in_fd < 0) {
+		accept_failed(sock);
+		return;
+	}
+	out_fd = fcntl(in_fd, F_DUPFD_CLOEXEC, 3);
+	if (out_fd < 0) {
+		close(in_fd);
+		return;
+	}
+	set_listening(sock, false);
+	stream_fd_own(&in, in_fd);
+	stream_fd_own(&out, out_fd);
+	in.is_socket = out.is_socket = true;
+	char_output_open(&sock->out, &out);
+	atomic_store(&sock->connected, true);
+	chardev_notify_event(&sock->dev, CHARDEV_CONNECTED);
+	char_input_open(&sock->in, &in);
+}
+
+/* ---- ops ---- */
+
+static size_t unix_write(struct chardev *dev, const uint8_t *buf, size_t len)
+{
+	return char_output_write(&container_of(dev, struct unix_socket, dev)->out, buf, len);
+}
+
+static void unix_rx_kick(struct chardev *dev)
+{
+	char_input_kick(&container_of(dev, struct unix_socket, dev)->in);
+}
+
+static bool unix_connected(struct chardev *dev)
+{
+	return atomic_load(&container_of(dev, struct unix_socket, dev)->connected);
+}
+
+static bool unix_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
+{
+	(void)dev;
+	(void)cols;
+	(void)rows;
+	return false;
+}
+
+static void unix_flush(struct chardev *dev)
+{
+	char_output_flush(&container_of(dev, struct unix_socket, dev)->out);
+}
+
+static void unlink_ours(const struct unix_socket *sock)
+{
+	struct stat now;
+
+	if (lstat(sock->address.sun_path, &now) == 0 && now.st_dev == sock->identity.st_dev &&
+		now.st_ino == sock->identity.st_ino)
+		unlink(sock->address.sun_path);
+}
+
+static void unix_close(struct chardev *dev)
+{
+	struct unix_socket *sock = container_of(dev, struct unix_socket, dev);
+
+	char_output_flush(&sock->out);
+	clock_disarm_sync(sock->config.clock, &sock->retry);
+	set_listening(sock, false);
+	char_input_fini(&sock->in);
+	char_output_fini(&sock->out);
+	unlink_ours(sock);
+	close(sock->listener.fd);
+	chardev_fini(dev);
+	free(sock);
+}
+
+static const struct chardev_ops unix_ops = {
+	.write = unix_write,
+	.rx_kick = unix_rx_kick,
+	.connected = unix_connected,
+	.size = unix_size,
+	.flush = unix_flush,
+	.close = unix_close,
+};
+
+/* ---- construction ---- */
+
+/* Whether somebody listens at address: 1, 0 or a negative errno. */
+static int is_alive(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	/* EAGAIN: the queue is full, so there is a listener; EPROTOTYPE: of another type. */
+	rc = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	     errno != ECONNREFUSED;
+	close(fd);
+	return rc;
+}
+
+/* A socket that nobody listens on is left over from an earlier run. */
+static int clear_path(const struct sockaddr_un *address, struct error *err)
+{
+	const char *path = address->sun_path;
+	struct stat st;
+	int rc;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : error_set_errno(err, -errno, "%s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(
+			err, -EEXIST, "%s: exists and is not a socket; not replaced", path);
+	rc = is_alive(address);
+	if (rc < 0)
+		return error_set_errno(err, rc, "%s", path);
+	if (rc)
+		return error_set(err, -EADDRINUSE, "%s: another process listens there", path);
+	return unlink(path) < 0 ? error_set_errno(err, -errno, "%s", path) : 0;
+}
+
+static int listen_at(struct unix_socket *sock, struct error *err)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&sock->address;
+	int fd, rc = clear_path(&sock->address, err);
+
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set_errno(err, -errno, "%s", sock->address.sun_path);
+	/* The mode before bind: the file never has a wider one. */
+	if (fchmod(fd, 0600) < 0 || bind(fd, address, sizeof(sock->address)) < 0) {
+		rc = error_set_errno(err, -errno, "%s", sock->address.sun_path);
+		close(fd);
+		return rc;
+	}
+	if (lstat(sock->address.sun_path, &sock->identity) < 0 || listen(fd, BACKLOG) < 0) {
+		rc = error_set_errno(err, -errno, "%s", sock->address.sun_path);
+		unlink_ours(sock);
+		close(fd);
+		return rc;
+	}
+	sock->listener.fd = fd;
+	return 0;
+}
+
+static int init_halves(struct unix_socket *sock)
+{
+	const struct char_config *config = &sock->config;
+
+	sock->out.dev = &sock->dev;
+	sock->out.loop = config->loop;
+	sock->out.clock = config->clock;
+	sock->out.broken = on_broken;
+	sock->out.resumed = on_resumed;
+	sock->out.opaque = sock;
+	char_output_init(&sock->out);
+	sock->in.dev = &sock->dev;
+	sock->in.loop = config->loop;
+	sock->in.clock = config->clock;
+	sock->in.room = CHAR_INPUT_ROOM;
+	sock->in.when_full = CHAR_INPUT_GIVE_UP;
+	sock->in.half_close = true;
+	sock->in.ended = on_ended;
+	sock->in.opaque = sock;
+	return char_input_init(&sock->in);
+}
+
+static struct unix_socket *allocate(
+	const struct char_config *config, const char *path, struct error *err)
+{
+	struct unix_socket *sock = calloc(1, sizeof(*sock));
+
+	if (!sock) {
+		error_set_errno(err, -ENOMEM, "%s", path);
+		return NULL;
+	}
+	sock->config = *config;
+	sock->retry = (struct timer){.fn = on_retry_timer, .opaque = sock};
+	sock->address.sun_family = AF_UNIX;
+	strcpy(sock->address.sun_path, path);
+	sock->listener =
+		(struct event_source){.fd = -1, .events = EPOLLIN, .fn = on_client, .opaque = sock};
+	return sock;
+}
+
+int char_unix_create(
+	const struct char_config *config, const char *path, struct chardev **ret, struct error *err)
+{
+	struct unix_socket *sock;
+	int rc;
+
+	if (!path[0] || strlen(path) >= sizeof(sock->address.sun_path))
+		return error_set(err, -ENAMETOOLONG, "%s: a socket's path has 1 to %zu bytes", path,
+			sizeof(sock->address.sun_path) - 1);
+	sock = allocate(config, path, err);
+	if (!sock)
+		return -ENOMEM;
+	rc = listen_at(sock, err);
+	if (rc < 0)
+		goto free_sock;
+	chardev_init(&sock->dev, &unix_ops);
+	rc = init_halves(sock);
+	if (rc < 0) {
+		error_set_errno(err, rc, "%s", path);
+		goto fini_dev;
+	}
+	set_listening(sock, true);
+	*ret = &sock->dev;
+	return 0;
+
+fini_dev:
+	char_output_fini(&sock->out);
+	chardev_fini(&sock->dev);
+	unlink_ours(sock);
+	close(sock->listener.fd);
+free_sock:
+	free(sock);
+	return rc;
+}
