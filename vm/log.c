@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -11,13 +10,10 @@
 
 /* A guest may provoke this many lines in each window. */
 enum { LIMIT_BURST = 8 };
-
-/* How long a line waits for a reader that is slow. */
-enum { WRITE_PATIENCE_MS = 20 };
 #define LIMIT_WINDOW_NS NSEC_PER_SEC
 
-/* A reader that has stopped gets this long, then the line is dropped. */
-enum { STALL_MS = 1000 };
+/* A reader that has stopped gets this long, then the line is dropped: timers wait behind it. */
+enum { STALL_MS = 20 };
 
 static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
 	PRINTF_LIKE(3, 0);
@@ -57,7 +53,6 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 		[LOG_DEBUG] = "debug: "};
 	char line[1024];
 	const size_t room = sizeof(line) - 2; /* for CR LF */
-	struct pollfd to = {.fd = log->fd, .events = POLLOUT};
 	size_t used;
 	int n;
 

@@ -43,8 +43,10 @@ static void *map_huge(uint64_t size, struct error *err)
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
-	if (p != MAP_FAILED)
+	if (p != MAP_FAILED) {
+		madvise(p, size, MADV_DONTDUMP);
 		return p;
+	}
 	error_set_errno(err, -errno,
 		"%llu MiB of huge pages for the guest's memory; reserve %llu of them first "
 		"(sysctl vm.nr_hugepages=%llu), or leave --hugepages out",
