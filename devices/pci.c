@@ -26,6 +26,9 @@ enum {
 	/* PCI 3.0, 3.2.2.3.2 */
 	PORT_ADDRESS = 0,
 	PORT_DATA = 4,
+	/* Not PCI's own, but every PC chipset's reset register lies inside: byte port 0xCF9. */
+	PORT_RESET = 1,
+	RESET_NOW = 1 << 2,
 	ADDRESS_BUS_MASK = 0xff << 16,
 	ADDRESS_DEVICE_SHIFT = 11,
 	ADDRESS_FUNCTION_MASK = 7 << 8,
@@ -170,6 +173,9 @@ static void port_write(struct pci_bus *bus, unsigned int port, unsigned int size
 	if (port >= PORT_DATA) {
 		if (selected(bus, &slot, &off))
 			cfg_write(bus, slot, off + (uint16_t)(port - PORT_DATA), size, value);
+	} else if (port == PORT_RESET && size == 1) {
+		if (value & RESET_NOW)
+			power_notify(&bus->config.power, POWER_RESET);
 	} else if (size == 4) {
 		pthread_mutex_lock(&bus->lock);
 		bus->address = value & ADDRESS_VALID;

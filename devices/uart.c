@@ -241,10 +241,25 @@ free_uart:
 	return rc;
 }
 
+/* What a slow reader has kept in the FIFO belongs to the guest's last words: one more chance. */
+static void finish_output(struct uart *uart)
+{
+	pthread_mutex_lock(&uart->tx_order);
+	if (uart->tx_blocked) {
+		chardev_flush(uart->config.chardev);
+		pthread_mutex_lock(&uart->lock);
+		uart->tx_blocked = false;
+		drain(uart);
+		pthread_mutex_unlock(&uart->lock);
+	}
+	pthread_mutex_unlock(&uart->tx_order);
+}
+
 void uart_destroy(struct uart *uart)
 {
 	if (!uart)
 		return;
+	finish_output(uart);
 	if (uart->config.chardev)
 		chardev_attach(uart->config.chardev, NULL, NULL);
 	bus_remove(uart->config.pio, &uart->region);

@@ -45,6 +45,9 @@ enum {
 
 enum { MAX_ENTRIES = 256, SPARE_ENTRIES = 16 };
 
+/* SDM vol. 2A, CPUID: of a processor without leaf 0x80000008 */
+enum { DEFAULT_PHYS_BITS = 36 };
+
 struct cpuid_template {
 	unsigned int num_cpus;
 	unsigned int id_bits;	   /* of an APIC id that number the core */
@@ -304,6 +307,14 @@ void cpuid_template_set_tsc(struct cpuid_template *t, uint32_t tsc_khz)
 	tsc->eax = APIC_BUS_KHZ;
 	tsc->ebx = tsc_khz;
 	tsc->ecx = APIC_BUS_HZ;
+}
+
+unsigned int cpuid_phys_bits(struct cpuid_template *t)
+{
+	const struct kvm_cpuid_entry2 *e = find(t, LEAF_AMD_SIZES, 0);
+	unsigned int bits = e ? e->eax & 0xff : 0;
+
+	return bits >= DEFAULT_PHYS_BITS && bits < 64 ? bits : DEFAULT_PHYS_BITS;
 }
 
 const struct kvm_cpuid2 *cpuid_for_vcpu(struct cpuid_template *t, unsigned int apic_id)

@@ -125,19 +125,20 @@ static void queue_arm(void *opaque, struct timer *timer, uint64_t deadline_ns)
 {
 	struct timer_queue *queue = opaque;
 	struct timer **p = &queue->first;
+	bool fresh;
 
 	pthread_mutex_lock(&queue->lock);
 	if (timer->armed)
 		unlink_timer(queue, timer);
-	if (queue->source.fd < 0)
-		make_timerfd(queue);
+	/* Should that fail for want of descriptors, the next timer tries again. */
+	fresh = queue->source.fd < 0 && make_timerfd(queue) == 0;
 	timer->deadline_ns = deadline_ns;
 	while (*p && (*p)->deadline_ns <= deadline_ns)
 		p = &(*p)->next;
 	timer->next = *p;
 	*p = timer;
 	timer->armed = true;
-	if (queue->first == timer)
+	if (queue->first == timer || fresh)
 		program(queue);
 	pthread_mutex_unlock(&queue->lock);
 }

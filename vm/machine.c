@@ -177,7 +177,8 @@ static int build_acpi_pm(struct machine *m)
 
 static int build_pci(struct machine *m)
 {
-	struct pci_bus_config pci = {.pio = m->pio, .mmio = m->mmio, .log = m->env.log};
+	struct pci_bus_config pci = {
+		.pio = m->pio, .mmio = m->mmio, .power = m->env.power, .log = m->env.log};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(pci.intx); i++)
 		pci.intx[i] = wire(m, LAYOUT_IRQ_PCI + i);
@@ -242,6 +243,23 @@ static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 	return vcpu_create(&vcpu, &m->vcpus[id], err);
 }
 
+/* Memory that the guest's page tables cannot name would look like plain memory and be none. */
+static int check_address_width(const struct machine *m, struct error *err)
+{
+	unsigned int bits = cpuid_phys_bits(m->cpuid);
+	const struct guest_mem_region *regions;
+	size_t count;
+
+	regions = guest_mem_regions(m->mem, &count);
+	if ((regions[count - 1].gpa + regions[count - 1].size - 1) >> bits)
+		return error_set(err, -EINVAL,
+			"%llu MiB of memory: this host's processor has %u bits of physical "
+			"address, "
+			"too few for it",
+			(unsigned long long)(m->env.config->memory / MiB), bits);
+	return 0;
+}
+
 static int build_vcpus(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
@@ -263,6 +281,8 @@ static int build_vcpus(struct machine *m, struct error *err)
 	if (!m->vcpus)
 		return error_set_errno(err, -ENOMEM, "vCPUs");
 	rc = cpuid_template_create(m->env.kvm, &cpuid, &m->cpuid, err);
+	if (!rc)
+		rc = check_address_width(m, err);
 	for (; !rc && m->num_vcpus < config->cpus; m->num_vcpus += !rc)
 		rc = build_vcpu(m, m->num_vcpus, err);
 	return rc;

@@ -344,7 +344,8 @@ int vm_create(
 	if (!rc)
 		rc = open_images(vm, err);
 	if (rc < 0) {
-		*code = rc == -EIO || rc == -ENOMEM ? EXIT_HOST : EXIT_USAGE;
+		*code = rc == -EIO || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? EXIT_HOST
+										      : EXIT_USAGE;
 		goto destroy;
 	}
 	if (!config->dry_run) {

@@ -13,6 +13,7 @@
 #ifndef BANTAM_DEVICES_PCI_H
 #define BANTAM_DEVICES_PCI_H
 
+#include "devices/power.h"
 #include "vm/base.h"
 #include "vm/bus.h"
 #include "vm/irq.h"
@@ -68,6 +69,7 @@ struct pci_bus_config {
 	struct bus *mmio;
 	struct irq_line
 		intx[8]; /* GSIs LAYOUT_IRQ_PCI + n, shared level lines, counted by the bus */
+	struct power_sink power; /* for the reset register at 0xCF9 */
 	struct log *log;
 };
 

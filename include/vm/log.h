@@ -3,7 +3,7 @@
  * One log per VM, handed to whoever has something to say. Lines go to a file descriptor in one
  * write each, so that they never mix with the guest's output inside a line. A NULL log is silent.
  *
- * Thread-safe. A reader that has stopped is waited for a second; then the line is dropped.
+ * Thread-safe. A reader that has stopped is waited for a moment (20 ms); then the line is dropped.
  */
 #ifndef BANTAM_VM_LOG_H
 #define BANTAM_VM_LOG_H
@@ -26,7 +26,7 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name);
 void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
- * Rate limit for lines that a guest can provoke: at most burst of 8, then one a second. Embedded
+ * Rate limit for lines that a guest can provoke: at most 8 in each second. Embedded
  * in its device, zero-initialised; thread-safe. What was dropped is counted in the next line.
  */
 struct log_limit {

@@ -94,6 +94,7 @@ int pci_rig_set_up(void **state)
 	fake_machine_create(&rig.machine);
 	config.pio = rig.machine.pio;
 	config.mmio = rig.machine.mmio;
+	config.power = fake_machine_power(&rig.machine);
 	for (unsigned int i = 0; i < 8; i++)
 		config.intx[i] = fake_machine_irq(&rig.machine, LAYOUT_IRQ_PCI + i);
 	return pci_bus_create(&config, &rig.bus);

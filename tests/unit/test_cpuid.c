@@ -136,6 +136,7 @@ static void one_cpu_is_no_threading(void **state)
 	const struct kvm_cpuid2 *c = cpuid_for_vcpu(t, 0);
 
 	(void)state;
+	assert_int_equal(cpuid_phys_bits(t), 36);
 	assert_false(leaf(c, 1, 0).edx & 1u << 28);
 	assert_int_equal(leaf(c, 0xb, 1).eax, 0);
 	assert_int_equal(leaf(c, 4, 3).eax >> 14, 0);
@@ -163,6 +164,7 @@ static void amd(void **state)
 	(void)state;
 	assert_int_equal(leaf(c, 0x80000008, 0).ecx, 2 << 12 | 3);
 	assert_int_equal(leaf(c, 0x80000008, 0).eax, 0x3030);
+	assert_int_equal(cpuid_phys_bits(t), 48);
 	assert_true(leaf(c, 0x80000001, 0).ecx & 2);
 	assert_int_equal(leaf(c, 0x8000001d, 0).eax, 1 << 5 | 1);
 	assert_int_equal(leaf(c, 0x8000001d, 3).eax, 3 << 14 | 3 << 5 | 3);

@@ -40,6 +40,21 @@ static void test_host_bridge(void **state)
 }
 
 /* What a kernel does first: is mechanism 1 there? */
+/* Byte port 0xCF9: bit 2 resets, as Linux does it in two steps; nothing else there does. */
+static void test_reset_register(void **state)
+{
+	unsigned int *resets = &rig.machine.power.count[POWER_RESET];
+
+	(void)state;
+	bus_write(rig.machine.pio, 0xcf9, 1, 0x02);
+	bus_write(rig.machine.pio, 0xcf8, 4, 0x80000600);
+	bus_write(rig.machine.pio, 0xcf8, 1, 0x06);
+	bus_write(rig.machine.pio, 0xcfa, 1, 0x06);
+	assert_int_equal(*resets, 0);
+	bus_write(rig.machine.pio, 0xcf9, 1, 0x06);
+	assert_int_equal(*resets, 1);
+}
+
 static void test_mechanism_1(void **state)
 {
 	(void)state;
@@ -323,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PCI_TEST(test_host_bridge),
+		PCI_TEST(test_reset_register),
 		PCI_TEST(test_mechanism_1),
 		PCI_TEST(test_both_ways_agree),
 		PCI_TEST(test_header),
