@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The tiny guests of tests/kvm: GUEST_BINS. NAME.MODE.S becomes $(O)/guests/NAME.MODE.bin, linked to
+# the address at which `bantam run --flat` loads a file in that mode when none is given.
+
+OBJCOPY    ?= objcopy
+GUEST_DIR  := tests/kvm/guests
+GUEST_BINS := $(patsubst $(GUEST_DIR)/%.S,$(O)/guests/%.bin,$(sort $(wildcard $(GUEST_DIR)/*.S)))
+
+# $(1) mode, $(2) GUEST_BITS, $(3) load address
+define guest_mode
+.PRECIOUS: $(O)/guests/%.$(1).elf
+$(O)/guests/%.$(1).elf: $(GUEST_DIR)/%.$(1).S $(GUEST_DIR)/guest.h $(GUEST_DIR)/flat.ld include/vm/layout.h
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) -DGUEST_BITS=$(2) -Iinclude -I$(GUEST_DIR) -c $$< -o $$(@:.elf=.o)
+	$$(Q)$$(LD) -m elf_x86_64 -static --defsym=BASE=$(3) -T $(GUEST_DIR)/flat.ld \
+		$$(@:.elf=.o) -o $$@ 2>$$@.log || { cat $$@.log; exit 1; }
+endef
+$(eval $(call guest_mode,real,16,0x1000))
+$(eval $(call guest_mode,protected,32,0x100000))
+$(eval $(call guest_mode,long,64,0x100000))
+
+$(O)/guests/%.bin: $(O)/guests/%.elf
+	$(say) GUEST $@
+	$(Q)$(OBJCOPY) -O binary $< $@

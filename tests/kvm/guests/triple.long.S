@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* An exception without an interrupt table, in long mode. */
+#include "guest.h"
+
+	say "faulting\n"
+	lidt nothing
+	ud2
+	say "not reached\n"
+	hlt
+
+	.data
+nothing: .word 0
+	.quad 0
