@@ -80,7 +80,7 @@ unsigned int uart_regs_rx_size(const struct uart_regs *regs)
 
 unsigned int uart_regs_rx_room(const struct uart_regs *regs)
 {
-	unsigned int size = uart_regs_rx_size(regs);
+	unsigned int size = regs->listening ? uart_regs_rx_size(regs) : 0;
 
 	return size > regs->rx.count ? size - regs->rx.count : 0;
 }
@@ -127,6 +127,7 @@ static void tx_empty(struct uart_regs *regs)
 
 static void write_thr(struct uart_regs *regs, uint8_t byte)
 {
+	regs->idle_polls = 0;
 	if (loopback(regs)) {
 		take(regs, byte, 0);
 		if (!regs->tx.count)
@@ -171,13 +172,17 @@ static void clear_tx(struct uart_regs *regs)
 	tx_empty(regs);
 }
 
-/* Turning the FIFOs on or off empties them; the other bits count only with FCR_ENABLE set. */
+/*
+ * Turning the FIFOs on or off empties them; the other bits count only with FCR_ENABLE set. One
+ * difference to the chip: a byte received before the FIFOs are turned on moves into them, unless
+ * the guest also asks to clear. Linux enables the receive interrupt first, the FIFOs second.
+ */
 static void write_fcr(struct uart_regs *regs, uint8_t value)
 {
 	bool toggled = (regs->fcr ^ value) & FCR_ENABLE;
 
 	regs->fcr = value & FCR_ENABLE ? value & (FCR_ENABLE | FCR_TRIGGER) : 0;
-	if (toggled || (regs->fcr && (value & FCR_CLEAR_RX)))
+	if ((toggled && !regs->fcr) || (regs->fcr && (value & FCR_CLEAR_RX)))
 		clear_rx(regs);
 	if (toggled || (regs->fcr && (value & FCR_CLEAR_TX)))
 		clear_tx(regs);
@@ -189,6 +194,8 @@ static void write_ier(struct uart_regs *regs, uint8_t value)
 	if ((value & ~regs->ier & IER_THRI) && !regs->tx.count)
 		tx_empty(regs);
 	regs->ier = value & IER_ALL;
+	if (value & IER_RDI)
+		regs->listening = true;
 }
 
 static void write_lcr(struct uart_regs *regs, uint8_t value)
@@ -267,6 +274,9 @@ static uint8_t read_lsr(struct uart_regs *regs)
 	uint8_t value = lsr(regs);
 
 	regs->line_error = 0;
+	/* One who sends looks once or twice between bytes; more often means waiting to receive. */
+	if (!regs->listening && ++regs->idle_polls >= UART_IDLE_POLLS)
+		regs->listening = true;
 	return value;
 }
 
@@ -327,6 +337,8 @@ void uart_regs_write(struct uart_regs *regs, unsigned int off, uint8_t value)
 		break;
 	case UART_MCR:
 		regs->mcr = value & MCR_ALL;
+		if ((value & MCR_RTS) && !loopback(regs))
+			regs->listening = true;
 		update_msr(regs);
 		break;
 	case UART_SCR:

@@ -10,6 +10,9 @@
 
 #define UART_FIFO 16u
 
+/* LSR reads in a row that tell a guest which polls for input. */
+#define UART_IDLE_POLLS 32u
+
 /* Register offsets and bits: PC16550D data sheet, table II. */
 enum {
 	UART_RBR = 0, /* read; THR when written; DLL under DLAB */
@@ -81,6 +84,12 @@ struct uart_regs {
 	uint8_t wire;	   /* MSR_LINES as the other end of the cable drives them */
 	bool thre_pending; /* the THRE cause: set when THR empties, cleared by IIR read, THR write
 			    */
+	/*
+	 * The guest wants to receive: it raised RTS, enabled the interrupt, or polls. Before that
+	 * input waits outside, for drivers throw away what they find when they open a port.
+	 */
+	bool listening;
+	unsigned int idle_polls; /* reads of LSR in a row without a byte sent */
 	struct uart_fifo rx, tx;
 	unsigned int tx_cleared; /* counts what uart_regs_tx_done must know about */
 };

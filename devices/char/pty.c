@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -23,6 +24,9 @@
 #include "vm/log.h"
 
 #define OPENER_CHECK_NS (NSEC_PER_SEC / 4)
+
+/* How long a client has to read the last words. */
+enum { LAST_READ_MS = 300 };
 
 struct pty {
 	struct chardev dev;
@@ -142,11 +146,30 @@ static void pty_flush(struct chardev *dev)
 	char_output_flush(&container_of(dev, struct pty, dev)->out);
 }
 
+/* Closing the master throws away what the client has not read yet: wait for it a little. */
+static void let_client_read(const struct pty *pty)
+{
+	int slave, unread = 0;
+
+	if (!atomic_load(&pty->connected))
+		return;
+	slave = open(pty->path, O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (slave < 0)
+		return;
+	for (int i = 0; i < LAST_READ_MS; i++) {
+		if (ioctl(slave, FIONREAD, &unread) < 0 || !unread)
+			break;
+		poll(NULL, 0, 1);
+	}
+	close(slave);
+}
+
 static void pty_close(struct chardev *dev)
 {
 	struct pty *pty = container_of(dev, struct pty, dev);
 
 	char_output_flush(&pty->out);
+	let_client_read(pty);
 	char_input_fini(&pty->in);
 	clock_disarm_sync(pty->config.clock, &pty->opener);
 	char_output_fini(&pty->out);

@@ -41,6 +41,8 @@ struct model {
 	uint8_t lcr, mcr, fcr;
 	struct queue rx, tx;
 	size_t out_seen;
+	bool listening; /* input is let in */
+	unsigned int polls;
 };
 
 static unsigned int fifo_size(const struct model *m)
@@ -95,7 +97,7 @@ static void deliver_by(struct model *m, const uint8_t *buf, size_t len)
 		fake_chardev_run(&m->dev);
 	given = before + len - m->dev.in_len;
 	CHECK(given <= fifo_size(m) - m->rx.count);
-	CHECK(!given || !(m->mcr & 0x10));
+	CHECK(!given || (m->listening && !(m->mcr & 0x10)));
 	for (size_t i = 0; i < given; i++)
 		receive(m, all[i]);
 }
@@ -108,13 +110,18 @@ static void write_reg(struct model *m, unsigned int off, uint8_t value)
 	case 0:
 		if (m->lcr & 0x80)
 			break;
+		m->polls = 0;
 		if (m->mcr & 0x10)
 			receive(m, value);
 		else if (m->tx.count < fifo_size(m))
 			m->tx.byte[m->tx.count++] = value;
 		break;
+	case 1:
+		if (!(m->lcr & 0x80) && (value & 1))
+			m->listening = true;
+		break;
 	case 2:
-		if (toggled || (value & 3) == 3)
+		if ((toggled && !(value & 1)) || (value & 3) == 3)
 			m->rx.count = 0;
 		if (toggled || (value & 5) == 5)
 			m->tx.count = 0;
@@ -127,6 +134,8 @@ static void write_reg(struct model *m, unsigned int off, uint8_t value)
 		break;
 	case 4:
 		m->mcr = value;
+		if ((value & 0x12) == 0x02)
+			m->listening = true;
 		break;
 	default:
 		break;
@@ -157,6 +166,8 @@ static void check_read(struct model *m, unsigned int off, uint8_t value)
 		CHECK((value & 0x60) == (m->tx.count ? 0 : 0x60));
 		CHECK(!(value & 0x0c));
 		CHECK((m->fcr & 1) || !(value & 0x80));
+		if (++m->polls >= 32)
+			m->listening = true;
 		break;
 	default:
 		break;
@@ -230,6 +241,8 @@ static void create(struct model *m)
 	CHECK(uart_create(&config, &m->uart) == 0);
 	m->lcr = m->mcr = m->fcr = 0;
 	m->rx.count = m->tx.count = 0;
+	m->listening = false;
+	m->polls = 0;
 }
 
 /* Whatever came before, a new one starts the same. */
@@ -261,7 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		match_output(&m);
 		if (data[i] & 0x20)
 			check_line(&m);
-		if (m.dev.in_len && !m.rx.count && !(m.mcr & 0x10))
+		if (m.dev.in_len && m.listening && !m.rx.count && !(m.mcr & 0x10))
 			CHECK(m.dev.kicked);
 	}
 	check_fresh(&m);

@@ -21,7 +21,8 @@ def test_pit(bantam: Bantam) -> None:
     seen = words(result.stdout)
     assert seen["ticks"] == 10
     assert seen["wakes"] <= 10  # two ticks may come in one wake on a busy host
-    assert 0.09 <= seen["counts"] / PIT_HZ <= 1
+    # ticks that a busy host delivers late are followed by ones that come sooner
+    assert 0.05 <= seen["counts"] / PIT_HZ <= 1
     assert seen["counts"] / PIT_HZ <= took
     assert result.returncode == OK
 

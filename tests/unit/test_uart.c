@@ -66,6 +66,13 @@ static void out(struct fixture *f, uint16_t port, uint8_t value)
 	fake_machine_out(&f->machine, port, value);
 }
 
+/* As a driver that opens the port: from now on the receiver takes what comes. */
+static void raise_rts(struct fixture *f)
+{
+	out(f, MCR, 0x02);
+	out(f, MCR, 0x00);
+}
+
 static bool irq(const struct fixture *f)
 {
 	return f->machine.lines[GSI].level;
@@ -340,6 +347,7 @@ static void causes_have_their_order(void **state)
 	};
 	struct fixture *f = *state;
 
+	raise_rts(f);
 	out(f, FCR, 0x41);
 	out(f, MCR, 0x08);
 	fake_chardev_event(&f->dev, CHARDEV_BREAK);
@@ -347,6 +355,46 @@ static void causes_have_their_order(void **state)
 	fake_chardev_event(&f->dev, CHARDEV_DISCONNECTED);
 	assert_false(irq(f));
 	RUN(f, table);
+}
+
+/* What a person types while the guest boots is there for whoever opens the port first. */
+static void input_waits_until_somebody_listens(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_chardev_type(&f->dev, "abc", 3);
+	/* A driver that probes, sends and clears, in the order in which Linux does it */
+	out(f, MCR, 0x1a);
+	out(f, MCR, 0x00);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(in(f, LSR), 0x60);
+		assert_int_equal(in(f, LSR), 0x60);
+		out(f, THR, '.');
+	}
+	out(f, FCR, 0x07);
+	out(f, FCR, 0x00);
+	assert_int_equal(in(f, RBR), 0);
+	assert_int_equal(f->dev.in_len, 3);
+	/* and opens: the interrupt, then the FIFOs, which keep the byte that came meanwhile. */
+	out(f, IER, 0x05);
+	fake_chardev_run(&f->dev);
+	out(f, FCR, 0x81);
+	fake_chardev_run(&f->dev);
+	assert_int_equal(in(f, RBR), 'a');
+	assert_int_equal(in(f, RBR), 'b');
+	assert_int_equal(in(f, RBR), 'c');
+}
+
+static void one_who_polls_is_listening(void **state)
+{
+	struct fixture *f = *state;
+	int polls = 0;
+
+	fake_chardev_type(&f->dev, "a", 1);
+	for (; !(in(f, LSR) & 1) && polls < 100; polls++)
+		fake_chardev_run(&f->dev);
+	assert_true(polls < 100);
+	assert_int_equal(in(f, RBR), 'a');
 }
 
 static void breaks_stay_with_their_byte(void **state)
@@ -365,6 +413,7 @@ static void breaks_stay_with_their_byte(void **state)
 	};
 	struct fixture *f = *state;
 
+	raise_rts(f);
 	out(f, FCR, 0x01);
 	out(f, MCR, 0x08);
 	out(f, IER, 0x04);
@@ -379,6 +428,7 @@ static void overrun(void **state)
 {
 	struct fixture *f = *state;
 
+	raise_rts(f);
 	out(f, FCR, 0x01);
 	for (unsigned int i = 0; i < 16; i++)
 		fake_chardev_type(&f->dev, "x", 1);
@@ -403,6 +453,7 @@ static void back_pressure_loses_nothing(void **state)
 	uint8_t sent[100000];
 	size_t got = 0, rounds = 0;
 
+	raise_rts(f);
 	for (size_t i = 0; i < sizeof(sent); i++)
 		sent[i] = (uint8_t)(i * 7 + i / 256);
 	for (unsigned int fifo = 0; fifo < 2; fifo++) {
@@ -426,6 +477,7 @@ static void clearing_the_receive_fifo_makes_room(void **state)
 {
 	struct fixture *f = *state;
 
+	raise_rts(f);
 	out(f, FCR, 0x01);
 	fake_chardev_type(&f->dev, "0123456789abcdefXYZ", 19);
 	out(f, FCR, 0x03);
@@ -573,6 +625,7 @@ static void a_machine_that_comes_back_finds_the_back_end(void **state)
 	struct uart_config config = {
 		.name = "com1", .pio = f->machine.pio, .port = B, .chardev = &f->dev.dev};
 
+	raise_rts(f);
 	out(f, FCR, 0x01);
 	fake_chardev_type(&f->dev, "0123456789abcdefghi", 19);
 	for (unsigned int i = 0; i < 1000; i++) {
@@ -580,6 +633,7 @@ static void a_machine_that_comes_back_finds_the_back_end(void **state)
 		assert_null(f->dev.dev.handler);
 		assert_int_equal(uart_create(&config, &f->uart), 0);
 	}
+	raise_rts(f);
 	assert_true(f->dev.kicked);
 	fake_chardev_run(&f->dev);
 	assert_int_equal(in(f, RBR), 'g');
@@ -676,6 +730,8 @@ int main(void)
 		T(clearing_the_transmit_fifo),
 		T(receive_interrupts_follow_the_trigger),
 		T(causes_have_their_order),
+		T(input_waits_until_somebody_listens),
+		T(one_who_polls_is_listening),
 		T(breaks_stay_with_their_byte),
 		T(overrun),
 		T(back_pressure_loses_nothing),
