@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A guest that a test talks to: `bantam run` on a pty of its own, driven by pexpect.
+
+The test initramfs (tests/lab/guest-init) gives a busybox shell on the console with the prompt
+below. Everything is bytes, because what arrives byte for byte is part of what is tested.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import threading
+from typing import BinaryIO
+
+import pexpect
+
+PROMPT = b"guest# "
+ESCAPE = b"\x01"
+QUIET = "quiet cryptomgr.notests"
+
+# Limits in seconds. They only end what hangs: an emulated host is slow, and 8 virtual CPUs on
+# its two are slower.
+BOOT = 90
+COMMAND = 60
+END = 60
+
+
+def job(script: str) -> str:
+    """The kernel command line word that makes the guest run a script and power off."""
+    return "bantam.run=" + base64.b64encode(script.encode()).decode()
+
+
+class Guest:
+    """One `bantam run`, from its start to its exit status."""
+
+    def __init__(self, argv: list[str], log: BinaryIO) -> None:
+        self.argv = argv
+        self.child = pexpect.spawn(
+            argv[0], argv[1:], timeout=COMMAND, maxread=65536, dimensions=(40, 200), echo=True
+        )
+        self.child.delaybeforesend = None
+        self.child.logfile_read = log
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def expect(self, pattern: bytes, timeout: float = COMMAND) -> re.Match[bytes]:
+        self.child.expect(re.compile(pattern, re.DOTALL), timeout=timeout)
+        return self.child.match
+
+    def send(self, data: bytes) -> None:
+        """Writes all of data at once, while what comes back is still being read elsewhere."""
+        view = memoryview(data)
+        while view:
+            written = os.write(self.child.child_fd, view)
+            view = view[written:]
+
+    def paste(self, data: bytes) -> threading.Thread:
+        """Like send, beside the caller, who has to read meanwhile."""
+        writer = threading.Thread(target=self.send, args=(data,), daemon=True)
+        writer.start()
+        return writer
+
+    def escape(self, key: bytes) -> None:
+        self.send(ESCAPE + key)
+
+    def shell(self, timeout: float = BOOT) -> Guest:
+        """Waits for the shell; from then on nothing is echoed and the kernel is quiet.
+
+        busybox's shell edits its lines (and echoes them itself) unless the tty is set not to
+        echo, which it takes for a sign of a script.
+        """
+        self.child.expect_exact(PROMPT, timeout=timeout)
+        self.send(b"stty -echo; dmesg -n 1; echo syn''ced\n")
+        self.child.expect_exact(b"synced\r\n")
+        self.child.expect_exact(PROMPT)
+        return self
+
+    def run(self, command: str, timeout: float = COMMAND) -> str:
+        """What a command wrote, without the carriage returns that the tty adds."""
+        self.send(command.encode() + b"\n")
+        self.child.expect_exact(PROMPT, timeout=timeout)
+        return self.child.before.replace(b"\r\n", b"\n").decode(errors="replace")
+
+    def status(self, timeout: float = END) -> int:
+        """Waits for the end of bantam; its exit status, 128 + N if signal N ended it."""
+        self.child.expect(pexpect.EOF, timeout=timeout)
+        self.child.close()
+        if self.child.signalstatus is not None:
+            return 128 + self.child.signalstatus
+        return self.child.exitstatus
+
+    def close(self) -> None:
+        self.child.close(force=True)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a guest's end comes out: exit statuses, restarts, and what is left of the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from guest import BOOT, QUIET, Guest, job
+
+POWEROFF, HOST, USAGE, REBOOT, PANIC, QUIT = 0, 1, 2, 3, 4, 6
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.mark.parametrize("linux", ["linux-12", "linux-13", "linux-12-i386"])
+def test_poweroff(vm: Callable[..., Guest], linux: str) -> None:
+    guest = vm("-c", "2", linux=linux).shell()
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == POWEROFF
+
+
+@pytest.mark.parametrize("linux", ["linux-12", "linux-13", "linux-12-i386"])
+def test_reboot(vm: Callable[..., Guest], linux: str) -> None:
+    """The same process boots the guest again, from the beginning."""
+    guest = vm("-c", "2", linux=linux).shell()
+    boot_id = guest.run("cat /proc/sys/kernel/random/boot_id")
+    guest.send(b"reboot -f\n")
+    guest.shell()
+    assert guest.run("cat /proc/sys/kernel/random/boot_id") != boot_id
+    assert guest.run("cat /sys/devices/system/cpu/online").strip() == "0-1"
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == POWEROFF
+
+
+@pytest.mark.parametrize("how", ["acpi", "kbd", "pci"])
+def test_reboot_exit(vm: Callable[..., Guest], how: str) -> None:
+    """By the ACPI reset register, the keyboard controller and port 0xCF9."""
+    guest = vm("--on-reboot", "exit", "-a", f"reboot={how}").shell()
+    guest.send(b"reboot -f\n")
+    assert guest.status() == REBOOT
+
+
+def test_reboot_by_triple_fault(vm: Callable[..., Guest]) -> None:
+    guest = vm("-a", "reboot=triple").shell()
+    guest.send(b"reboot -f\n")
+    assert guest.status() == PANIC
+
+
+@pytest.mark.slow
+def test_many_reboots_leak_nothing(vm: Callable[..., Guest]) -> None:
+    guest = vm("-c", "2", "-m", "256M", "-a", job("reboot -f"))
+    files, threads = [], []
+    for _ in range(12):
+        guest.expect(rb"reboot: Restarting system", timeout=BOOT)
+        files.append(len(os.listdir(f"/proc/{guest.pid}/fd")))
+        # between two boots some of them may have ended already
+        threads.append(len(os.listdir(f"/proc/{guest.pid}/task")))
+    assert len(set(files)) == 1, files
+    assert max(threads[6:]) <= max(threads[:6]), threads
+
+
+def test_panic_told_by_pvpanic(vm: Callable[..., Guest]) -> None:
+    guest = vm("-a", "panic=0").shell()
+    assert "pvpanic_mmio" in guest.run("lsmod")
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    guest.expect(rb"Kernel panic")
+    assert guest.status() == PANIC
+
+
+def test_panic_without_pvpanic(vm: Callable[..., Guest]) -> None:
+    """The default words make the kernel reboot, and say that it is for a panic."""
+    guest = vm("-c", "2").shell()
+    guest.run("rmmod pvpanic-mmio")
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    guest.expect(rb"Kernel panic")
+    assert guest.status() == PANIC
+
+
+def test_panic_restart(vm: Callable[..., Guest]) -> None:
+    guest = vm("--on-panic", "restart").shell()
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    guest.expect(rb"Kernel panic")
+    guest.shell()
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == POWEROFF
+
+
+def test_poweroff_restart(vm: Callable[..., Guest]) -> None:
+    guest = vm("--on-poweroff", "restart").shell()
+    guest.send(b"poweroff -f\n")
+    guest.shell()
+    guest.escape(b"x")
+    assert guest.status() == QUIT
+
+
+def cpu_time(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("event", ["reboot", "poweroff"])
+def test_pause(vm: Callable[..., Guest], event: str) -> None:
+    """A paused guest stays, using no CPU, until somebody quits."""
+    guest = vm(f"--on-{event}", "pause").shell()
+    guest.send(event.encode() + b" -f\n")
+    guest.expect(rb"reboot: |Restarting|Power down|pause", timeout=BOOT)
+    time.sleep(2)
+    assert guest.child.isalive()
+    spent = cpu_time(guest.pid)
+    time.sleep(2)
+    assert cpu_time(guest.pid) - spent < 0.2
+    guest.escape(b"x")
+    assert guest.status() == QUIT
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal(vm: Callable[..., Guest], number: signal.Signals) -> None:
+    guest = vm("-c", "2").shell()
+    os.kill(guest.pid, number)
+    assert guest.status() == 128 + number
+
+
+def test_job_without_terminal(bantam_run: Run, linux12: list[str]) -> None:
+    result = bantam_run(*linux12, "-a", f"{QUIET} " + job("echo marker $((6 * 7))"))
+    assert result.returncode == POWEROFF, result.stderr
+    assert b"marker 42" in result.stdout
+
+
+def test_init_dies(bantam_run: Run, linux12: list[str]) -> None:
+    """A guest whose first process ends has panicked."""
+    result = bantam_run(*linux12, "-a", "rdinit=/bin/nothing init=/bin/nothing")
+    assert result.returncode == PANIC
+    assert b"Kernel panic" in result.stdout
+
+
+def test_refused(bantam_run: Run, linux12: list[str]) -> None:
+    assert bantam_run("--no-such-option").returncode == USAGE
+    assert bantam_run("-k", "/etc/passwd").returncode == USAGE
+    assert bantam_run(*linux12, "-c", "100000").returncode == USAGE
+    # what is no KVM device is the host's failure
+    assert bantam_run(*linux12, "--kvm", "/dev/null").returncode == HOST
