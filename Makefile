@@ -15,6 +15,8 @@ SCDOC       ?= scdoc
 DESTDIR     ?=
 WERROR      ?=
 FUZZ_TIME   ?= 10
+# What pytest is told on top; PYTEST= runs the slow guests too.
+PYTEST      ?= -m 'not slow'
 JOBS        ?= $(shell nproc 2>/dev/null || echo 1)
 
 VERSION     := 0.1.0

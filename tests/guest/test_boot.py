@@ -21,6 +21,9 @@ ALLOWED = [
     r".*\b([Mm]itigations?|[Vv]ulnerable)\b.*",
     # the host's own clock is not stable (the lab's emulated TSC is not), and KVM says so
     r"Unstable clock detected.*|If you want to keep.*|.*trace_clock=local.*|on the kernel .*line",
+    # the same again: a busy emulated host does not run the guest for half a second, and its TSC and
+    # kvm-clock then disagree
+    r"clocksource: .*",
     # more virtual CPUs than real ones: one was not run for a while
     r"hrtimer: interrupt took \d+ ns",
 ]
@@ -96,14 +99,15 @@ def test_memory(vm: Callable[..., Guest], linux: str, mib: int) -> None:
     assert complaints(guest) == []
 
 
+@pytest.mark.slow
 def test_memory_is_all_usable(vm: Callable[..., Guest]) -> None:
     """Fills most of a guest's memory on both sides of the hole, and reads it back."""
     guest = vm("-m", "3584M").shell()
     guest.run("mkdir /m; mount -t tmpfs -o size=700M,huge=always tmpfs /m")
-    guest.run("seq 1 1000000 >/tmp/part")
-    guest.run("for i in $(seq 90); do cat /tmp/part; done >/m/all", timeout=300)
-    guest.run("cat /m/all | md5sum >/tmp/one; cat /m/all | md5sum >/tmp/two", timeout=300)
-    assert guest.run("cmp /tmp/one /tmp/two && wc -c </m/all").strip() == str(90 * 6888896)
+    guest.run("seq 1 200000 >/tmp/part", timeout=300)
+    guest.run("for i in $(seq 400); do cat /tmp/part; done >/m/all", timeout=300)
+    guest.run("md5sum </m/all >/tmp/one; md5sum </m/all >/tmp/two", timeout=300)
+    assert guest.run("cmp /tmp/one /tmp/two && wc -c </m/all").strip() == str(400 * 1288895)
 
 
 def test_i386(vm: Callable[..., Guest]) -> None:
@@ -112,7 +116,8 @@ def test_i386(vm: Callable[..., Guest]) -> None:
     assert guest.run("uname -m").strip() == "i686"
     assert online(guest) == "0-1"
     assert acpi_complaints(guest) == []
-    guest.run("poweroff -f; sleep 60")
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == 0
 
 
 def test_elf(vm: Callable[..., Guest], images: Path) -> None:
