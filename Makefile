@@ -131,7 +131,8 @@ summary:
 # ---- tests -----------------------------------------------------------------------------------
 UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
 TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_clock.c %test_bus.c %test_uart.c %test_chardev_stdio.c \
-	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c,$(UNIT_SRCS)))
+	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c \
+	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A device's queues: registers, kicks, and the ways of chains in and out.
+ *
+ * A kick comes as a write to a queue's eventfd, from the kernel (a doorbell), from a transport's
+ * register or from the device itself, and ends in ops->kick on the loop's thread. Kicks for a queue
+ * that is not in use are dropped there, so nobody has to be told when it stops being so.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "device_private.h"
+
+static bool usable(const struct virtio_device *vdev, unsigned int q)
+{
+	const struct vdev_queue *queue = &vdev->queues[q];
+
+	return vdev->running && !queue->resetting && virtqueue_enabled(queue->vq) &&
+	       !virtqueue_error(queue->vq);
+}
+
+/* Without a loop a device that wants another kick gets it here, not on top of this one. */
+static void run_kick(struct vdev_queue *queue)
+{
+	struct virtio_device *vdev = queue->vdev;
+	const unsigned int q = (unsigned int)(queue - vdev->queues);
+
+	queue->kicking = true;
+	do {
+		queue->again = false;
+		if (usable(vdev, q))
+			vdev->config.ops->kick(vdev->config.opaque, q);
+	} while (queue->again);
+	queue->kicking = false;
+}
+
+static void kicked(void *opaque, uint32_t events)
+{
+	struct vdev_queue *queue = opaque;
+	uint64_t count;
+
+	(void)events;
+	/* Before the queue is looked at: a later kick counts anew. */
+	if (read(queue->kick_fd, &count, sizeof(count)) < 0)
+		return;
+	virtio_device_lock(queue->vdev);
+	run_kick(queue);
+	virtio_device_unlock(queue->vdev);
+}
+
+static void signal_kick(const struct vdev_queue *queue)
+{
+	const uint64_t one = 1;
+
+	/* A full counter wakes the loop as well. */
+	if (write(queue->kick_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void virtio_device_kick_again(struct virtio_device *vdev, unsigned int q)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+
+	if (queue->kick_fd >= 0)
+		signal_kick(queue);
+	else if (queue->kicking)
+		queue->again = true;
+	else
+		run_kick(queue);
+}
+
+void virtio_device_notify(struct virtio_device *vdev, uint32_t q)
+{
+	if (q >= vdev->config.num_queues) {
+		log_limited(vdev->config.log, &vdev->limit, LOG_WARN,
+			"%s: notification for queue %u, which there is not", vdev->config.name, q);
+		return;
+	}
+	if (vdev->queues[q].kick_fd >= 0) {
+		signal_kick(&vdev->queues[q]);
+		return;
+	}
+	virtio_device_lock(vdev);
+	run_kick(&vdev->queues[q]);
+	virtio_device_unlock(vdev);
+}
+
+void vdev_queue_look(struct virtio_device *vdev, unsigned int q)
+{
+	if (usable(vdev, q) && virtqueue_has_avail(vdev->queues[q].vq))
+		virtio_device_kick_again(vdev, q);
+}
+
+static int add_to_loop(struct vdev_queue *queue, struct event_loop *loop)
+{
+	int rc;
+
+	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (queue->kick_fd < 0)
+		return -errno;
+	queue->source = (struct event_source){
+		.fd = queue->kick_fd, .events = EPOLLIN, .fn = kicked, .opaque = queue};
+	rc = event_loop_add(loop, &queue->source);
+	if (rc < 0)
+		close(queue->kick_fd);
+	return rc;
+}
+
+int vdev_queue_create(
+	struct virtio_device *vdev, unsigned int q, uint16_t max_size, struct event_loop *loop)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+	int rc;
+
+	rc = virtqueue_create(vdev->config.mem, max_size, &queue->vq);
+	if (rc < 0)
+		return rc;
+	queue->vdev = vdev;
+	queue->max = max_size;
+	queue->kick_fd = -1;
+	vdev_queue_default(queue);
+	rc = loop ? add_to_loop(queue, loop) : 0;
+	if (rc < 0)
+		virtqueue_destroy(queue->vq);
+	return rc;
+}
+
+void vdev_queue_destroy(struct vdev_queue *queue, struct event_loop *loop)
+{
+	if (queue->kick_fd >= 0) {
+		event_loop_remove(loop, &queue->source);
+		close(queue->kick_fd);
+	}
+	virtqueue_destroy(queue->vq);
+}
+
+void vdev_queue_default(struct vdev_queue *queue)
+{
+	queue->regs = (struct virtqueue_layout){.size = queue->max};
+}
+
+uint16_t virtio_device_queue_max(const struct virtio_device *vdev, unsigned int q)
+{
+	return vdev->queues[q].max;
+}
+
+int virtio_device_kick_fd(const struct virtio_device *vdev, unsigned int q)
+{
+	return vdev->queues[q].kick_fd;
+}
+
+const struct virtqueue_layout *virtio_device_queue(const struct virtio_device *vdev, unsigned int q)
+{
+	return &vdev->queues[q].regs;
+}
+
+struct virtqueue_layout *virtio_device_queue_edit(struct virtio_device *vdev, unsigned int q)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+
+	if (vdev->resetting || virtqueue_enabled(queue->vq))
+		return NULL;
+	return &queue->regs;
+}
+
+void virtio_device_queue_enable(struct virtio_device *vdev, unsigned int q)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+	int rc;
+
+	if (vdev->resetting || virtqueue_enabled(queue->vq))
+		return;
+	if (!(vdev->status & VIRTIO_STATUS_FEATURES_OK)) {
+		virtio_device_needs_reset(vdev, "queue %u enabled before FEATURES_OK", q);
+		return;
+	}
+	rc = virtqueue_enable(queue->vq, &queue->regs, virtio_device_negotiated(vdev));
+	if (rc < 0) {
+		virtio_device_needs_reset(vdev, "queue %u: %s", q,
+			rc == -EFAULT ? "an area outside RAM" : "wrong size or alignment");
+		return;
+	}
+	if (!vdev->running)
+		return;
+	vdev_queues_changed(vdev);
+	vdev_queue_look(vdev, q);
+}
+
+bool virtio_device_queue_enabled(const struct virtio_device *vdev, unsigned int q)
+{
+	return virtqueue_enabled(vdev->queues[q].vq);
+}
+
+void virtio_device_queue_disable(struct virtio_device *vdev, unsigned int q, bool by_reset)
+{
+	const struct virtio_device_ops *ops = vdev->config.ops;
+	struct vdev_queue *queue = &vdev->queues[q];
+
+	if (vdev->resetting || queue->resetting)
+		return;
+	if (virtqueue_enabled(queue->vq)) {
+		queue->resetting = true;
+		if (vdev->running && ops->queue_stop)
+			ops->queue_stop(vdev->config.opaque, q);
+		while (virtqueue_in_flight(queue->vq))
+			pthread_cond_wait(&vdev->idle, &vdev->lock);
+		virtqueue_disable(queue->vq);
+		queue->resetting = false;
+		vdev_queues_changed(vdev);
+	}
+	if (by_reset)
+		vdev_queue_default(queue);
+}
+
+bool virtio_device_queue_resetting(const struct virtio_device *vdev, unsigned int q)
+{
+	return vdev->queues[q].resetting;
+}
+
+bool virtio_device_queue_usable(const struct virtio_device *vdev, unsigned int q)
+{
+	return usable(vdev, q);
+}
+
+unsigned int virtio_device_in_flight(const struct virtio_device *vdev, unsigned int q)
+{
+	return virtqueue_in_flight(vdev->queues[q].vq);
+}
+
+int virtio_device_pop(struct virtio_device *vdev, unsigned int q, struct virtq_chain **ret)
+{
+	struct virtqueue *vq = vdev->queues[q].vq;
+	int rc;
+
+	if (!usable(vdev, q))
+		return 0;
+	rc = virtqueue_pop(vq, ret);
+	if (rc >= 0)
+		return rc;
+	virtio_device_needs_reset(vdev, "queue %u: %s", q, virtqueue_error(vq));
+	return 0;
+}
+
+void virtio_device_unpop(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain)
+{
+	virtqueue_unpop(vdev->queues[q].vq, chain);
+}
+
+void virtio_device_release(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain)
+{
+	struct virtqueue *vq = vdev->queues[q].vq;
+
+	virtqueue_release(vq, chain);
+	if (!virtqueue_in_flight(vq))
+		pthread_cond_broadcast(&vdev->idle);
+}
+
+static bool going_away(const struct virtio_device *vdev, unsigned int q)
+{
+	return vdev->resetting || vdev->queues[q].resetting;
+}
+
+void virtio_device_push(
+	struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain, uint32_t written)
+{
+	if (going_away(vdev, q))
+		virtio_device_release(vdev, q, chain);
+	else
+		virtqueue_push(vdev->queues[q].vq, chain, written);
+}
+
+void virtio_device_flush(struct virtio_device *vdev, unsigned int q)
+{
+	if (going_away(vdev, q) || !virtqueue_publish(vdev->queues[q].vq))
+		return;
+	if (vdev->transport)
+		vdev->transport->queue_irq(vdev->transport_opaque, q);
+}
+
+void virtio_device_notify_off(struct virtio_device *vdev, unsigned int q)
+{
+	if (usable(vdev, q))
+		virtqueue_notify_off(vdev->queues[q].vq);
+}
+
+bool virtio_device_notify_on(struct virtio_device *vdev, unsigned int q)
+{
+	return usable(vdev, q) && virtqueue_notify_on(vdev->queues[q].vq);
+}
+
+unsigned int virtio_device_process(struct virtio_device *vdev, unsigned int q,
+	bool (*fn)(void *opaque, unsigned int q, struct virtq_chain *chain))
+{
+	struct virtq_chain *chain;
+	unsigned int n = 0;
+	bool more = true;
+
+	virtio_device_notify_off(vdev, q);
+	while (more && n < VIRTIO_PASS_BUDGET) {
+		if (virtio_device_pop(vdev, q, &chain)) {
+			n++;
+			more = fn(vdev->config.opaque, q, chain);
+		} else {
+			more = virtio_device_notify_on(vdev, q);
+		}
+	}
+	if (more)
+		virtio_device_kick_again(vdev, q);
+	virtio_device_flush(vdev, q);
+	return n;
+}
