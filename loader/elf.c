@@ -267,7 +267,7 @@ static int check_entry(
 
 int elf_parse(const struct image *image, struct elf *elf, struct error *err)
 {
-	struct elf_header header;
+	struct elf_header header = {0};
 	bool has_interp = false;
 	int rc;
 
