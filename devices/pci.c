@@ -112,7 +112,7 @@ static uint64_t ecam_read(void *opaque, uint64_t off, unsigned int size)
 			       ? size_mask(n)
 			       : cfg_read(opaque, (unsigned int)(at >> ECAM_DEVICE_SHIFT),
 					 at % PCI_CFG_SIZE, n);
-		value |= part << (8 * done);
+		value |= part << (8 * (done % 8));
 	}
 	return value;
 }
@@ -189,7 +189,8 @@ static uint64_t ports_read(void *opaque, uint64_t off, unsigned int size)
 
 	for (unsigned int done = 0, n; done < size; done += n) {
 		n = piece(off + done, size - done);
-		value |= (uint64_t)port_read(opaque, (unsigned int)off + done, n) << (8 * done);
+		value |= (uint64_t)port_read(opaque, (unsigned int)off + done, n)
+			 << (8 * (done % 8));
 	}
 	return value;
 }

@@ -206,7 +206,7 @@ static int place(const struct guest_mem *mem, const struct image *image, const s
 			"guest's ends "
 			"at 0x%x at most: the file is damaged",
 			(unsigned long long)bz->pref_address, (unsigned long long)bz->init_size,
-			(unsigned long long)(at + bz->init_size), LAYOUT_LOW_RAM_END);
+			(unsigned long long)at + bz->init_size, LAYOUT_LOW_RAM_END);
 	if (!range_ok(at, bz->init_size, ram_end))
 		return image_error(image, err, -ENOSPC,
 			"the kernel needs %llu MiB of memory to unpack itself (init_size 0x%llx at "

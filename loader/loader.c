@@ -108,7 +108,7 @@ static int parse(
 
 int loader_probe(const struct image *kernel, enum kernel_format *format, struct error *err)
 {
-	struct kernel parsed;
+	struct kernel parsed = {0};
 	int rc = parse(kernel, &parsed, false, err);
 
 	if (!rc)
@@ -232,7 +232,7 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 {
 	struct boot_info info = {.cmdline_gpa = LAYOUT_CMDLINE, .rsdp_gpa = config->rsdp_gpa};
 	struct loader_result out = {0};
-	struct kernel kernel;
+	struct kernel kernel = {0};
 	struct plan plan = {0};
 	int rc = parse(config->kernel, &kernel, config->prefer_pvh, err);
 

@@ -278,7 +278,8 @@ static struct unix_socket *allocate(
 	sock->config = *config;
 	sock->retry = (struct timer){.fn = on_retry_timer, .opaque = sock};
 	sock->address.sun_family = AF_UNIX;
-	strcpy(sock->address.sun_path, path);
+	/* The caller has checked that it fits. */
+	memcpy(sock->address.sun_path, path, strlen(path) + 1);
 	sock->listener =
 		(struct event_source){.fd = -1, .events = EPOLLIN, .fn = on_client, .opaque = sock};
 	return sock;
