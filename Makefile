@@ -36,13 +36,13 @@ MAKEFLAGS += --no-builtin-rules
 # ---- what is built of what ------------------------------------------------------------------
 # libcore.a is all that knows neither KVM nor the VM as a whole. Unit tests and fuzzers link it
 # alone, so that an arrow in the wrong direction is a link error.
-LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c irq_or.c log.c)
+LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c io_thread.c irq_or.c log.c)
 CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
 ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S))) $(sort $(wildcard vcpu/*.c))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 
 # Roots that are pure (no KVM call, no VM) and have unit tests of their own.
-PURE_SRCS := $(wildcard vm/config.c vm/config_size.c vm/config_validate.c vm/options.c \
+PURE_SRCS := $(wildcard vm/config*.c vm/options.c \
 	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/kernel_find.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
 
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
@@ -53,6 +53,8 @@ FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 LIBS_USED :=
 PKG_CFLAGS := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --cflags $(LIBS_USED)))
 PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
+# Debian 12 has no .pc file for libaio.
+PKG_LIBS   += -laio
 
 # ---- flags -----------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -79,15 +81,18 @@ TSAN_CFLAGS  = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 .PHONY: all
 all: $(O)/bantam
 
-GEN := $(if $(wildcard loader/dsdt.asl),$(O)/gen/dsdt.h)
+# ACPI tables that are written in ASL
+GEN := $(patsubst loader/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/*.asl)))
+# Made by a pattern rule: without this, make removes them, and makes everything anew next time.
+.SECONDARY: $(GEN)
 
-$(O)/gen/dsdt.h: loader/dsdt.asl include/vm/layout.h
+$(O)/gen/%.h: loader/%.asl include/vm/layout.h
 	$(say) IASL $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) -E -P -x assembler-with-cpp -Iinclude $< -o $(O)/gen/dsdt.asl
-	$(Q)cd $(O)/gen && $(IASL) -we -vs -p dsdt -tc dsdt.asl >dsdt.log 2>&1 || { cat dsdt.log; exit 1; }
-	$(Q)sed 's/unsigned char dsdt_aml_code/static const unsigned char dsdt_aml_code/' \
-		$(O)/gen/dsdt.hex >$@
+	$(Q)$(CC) -E -P -x assembler-with-cpp -Iinclude $< -o $(O)/gen/$*.asl
+	$(Q)cd $(O)/gen && $(IASL) -we -vs -p $* -tc $*.asl >$*.log 2>&1 || { cat $*.log; exit 1; }
+	$(Q)sed 's/unsigned char $*_aml_code/static const unsigned char $*_aml_code/' \
+		$(O)/gen/$*.hex >$@
 
 # One rule per flavour: $(1) directory, $(2) compiler, $(3) flags
 define flavour
@@ -130,9 +135,11 @@ summary:
 
 # ---- tests -----------------------------------------------------------------------------------
 UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
-TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_clock.c %test_bus.c %test_uart.c %test_chardev_stdio.c \
-	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c \
-	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c,$(UNIT_SRCS)))
+TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thread.c %test_clock.c %test_bus.c %test_uart.c %test_chardev_stdio.c \
+	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_faults.c %test_blk_durability.c \
+	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c \
+	%test_virtio_balloon.c %test_virtio_balloon_reporting.c %test_virtio_balloon_stats.c \
+	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_virtio_console_threads.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An open, locked raw image or block device: what it is, how large, and how its I/O must be
+ * aligned.
+ */
+#ifndef BANTAM_DEVICES_BLOCK_IMAGE_H
+#define BANTAM_DEVICES_BLOCK_IMAGE_H
+
+#include "devices/blk.h"
+
+enum { IMAGE_MAX_BLOCK = 4096 };
+
+struct blk_image {
+	const struct blk_sys *sys;
+	int fd;
+	bool is_device, direct, read_only;
+	bool sync_writes; /* all of them are BLK_FUA */
+	bool never_sync;
+	uint32_t block, align; /* see struct blk_direct; 1 without O_DIRECT */
+	uint32_t range_block;  /* the same for discards and zeros of the host: 1 for files */
+};
+
+/* Also sets info. Returns 0 or -errno with err set. */
+int blk_image_open(struct blk_image *image, const struct blk_config *config, struct blk_info *info,
+	struct error *err);
+void blk_image_close(struct blk_image *image);
+
+/* Bytes now, and how many of them from the start are whole sectors and blocks; or -errno. */
+int blk_image_size(const struct blk_image *image, uint64_t *size, uint64_t *usable);
+
+/* Whether all of it can go to the kernel as it is. -EINVAL: the iovecs are not len bytes. */
+int blk_image_aligned(const struct blk_image *image, const struct blk_request *req);
+
+/* 0, or -errno with err set: somebody else has it. */
+int blk_image_lock(int fd, bool read_only, const char *path, struct log *log, struct error *err);
+
+#endif

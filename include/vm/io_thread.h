@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A thread that runs an event loop: for I/O that shall go on beside the console and the vCPUs. */
+#ifndef BANTAM_VM_IO_THREAD_H
+#define BANTAM_VM_IO_THREAD_H
+
+#include "vm/base.h"
+
+struct error;
+struct event_loop;
+struct io_thread;
+
+/*
+ * name is what ps and top show, at most 15 characters. Signals stay blocked as they are in the
+ * caller. -errno with a line.
+ */
+int io_thread_create(const char *name, struct io_thread **ret, struct error *err);
+/* Ends and joins the thread. Nothing is on its loop any more; NULL is allowed. */
+void io_thread_destroy(struct io_thread *thread);
+
+struct event_loop *io_thread_loop(struct io_thread *thread);
+
+#endif
