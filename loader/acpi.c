@@ -5,6 +5,7 @@
  *   RSDP -> XSDT -> FADT -> FACS, DSDT
  *                -> MADT
  *                -> MCFG
+ *                -> SSDT (virtio over MMIO)
  *
  * Everything is composed in a host buffer the size of the window, with the addresses it is going
  * to have, and copied to the guest at the end in one piece. Tables are written field by field with
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "dsdt.h"
+#include "ssdt_virtio.h"
 #include "vm/error.h"
 #include "vm/guest_mem.h"
 #include "vm/layout.h"
@@ -167,6 +169,22 @@ static uint64_t build_dsdt(struct tables *t)
 	return at;
 }
 
+/* The compiled table, with the number of devices put in the place that it leaves for that. */
+static uint64_t build_ssdt(struct tables *t, unsigned int num_devices)
+{
+	static const char count[] = "VCNT\x0A"; /* and a byte: what iasl makes of a byte constant */
+	const uint64_t len = sizeof(ssdt_virtio_aml_code);
+	const uint64_t at = reserve(t, len, TABLE_ALIGN);
+	const uint8_t *name = memmem(ssdt_virtio_aml_code, len, count, sizeof(count) - 1);
+
+	assert(name && num_devices <= LAYOUT_VIRTIO_MMIO_MAX);
+	put_bytes(t, at, ssdt_virtio_aml_code, len);
+	put8(t, at + (uint64_t)(name - ssdt_virtio_aml_code) + sizeof(count) - 1,
+		(uint8_t)num_devices);
+	checksum(t, at, len, at + 9);
+	return at;
+}
+
 /* The power management part of the FADT: no SMI_CMD (ACPI mode is always on), PM timer or GPEs. */
 static void put_fadt_pm(struct tables *t, uint64_t at)
 {
@@ -244,8 +262,19 @@ static void put_madt_nmi(struct tables *t, bool x2apic)
 	put8(t, at + 8, LINT_NMI);
 }
 
+/* ISA interrupts are what ISA says, unless an override says: this one is a level, active high. */
+static void put_madt_level(struct tables *t, uint8_t irq)
+{
+	uint64_t at = madt_entry(t, 2, 10);
+
+	put8(t, at + 3, irq);
+	put32(t, at + 4, irq);
+	put16(t, at + 8, 0xd);
+}
+
 static uint64_t build_madt(struct tables *t, const struct acpi_config *config)
 {
+	static const uint8_t free_irqs[] = {LAYOUT_IRQ_FREE};
 	uint64_t start = reserve(t, HEADER_LEN + 8, TABLE_ALIGN), at;
 
 	put32(t, start + 36, LAYOUT_LAPIC_BASE);
@@ -255,11 +284,9 @@ static uint64_t build_madt(struct tables *t, const struct acpi_config *config)
 	at = madt_entry(t, 1, 12); /* I/O APIC */
 	put8(t, at + 2, LAYOUT_IOAPIC_ID);
 	put32(t, at + 4, LAYOUT_IOAPIC_BASE);
-	/* ISA interrupts are what ISA says, except that the SCI is a level, active high. */
-	at = madt_entry(t, 2, 10);
-	put8(t, at + 3, LAYOUT_IRQ_SCI);
-	put32(t, at + 4, LAYOUT_IRQ_SCI);
-	put16(t, at + 8, 0xd);
+	put_madt_level(t, LAYOUT_IRQ_SCI);
+	for (size_t i = 0; config->level_isa && i < ARRAY_SIZE(free_irqs); i++)
+		put_madt_level(t, free_irqs[i]);
 	put_madt_nmi(t, config->num_cpus > APIC_ID_MAX + 1);
 	finish(t, start, "APIC", 5);
 	return start;
@@ -301,12 +328,15 @@ static void build_all(struct tables *t, const struct acpi_config *config)
 {
 	uint64_t rsdp = reserve(t, RSDP_LEN, TABLE_ALIGN);
 	uint64_t facs = build_facs(t), dsdt = build_dsdt(t);
-	uint64_t entries[3];
+	uint64_t entries[4];
+	size_t n = 0;
 
-	entries[0] = build_fadt(t, config, facs, dsdt);
-	entries[1] = build_madt(t, config);
-	entries[2] = build_mcfg(t);
-	build_rsdp(t, rsdp, build_xsdt(t, entries, ARRAY_SIZE(entries)));
+	entries[n++] = build_fadt(t, config, facs, dsdt);
+	entries[n++] = build_madt(t, config);
+	entries[n++] = build_mcfg(t);
+	if (config->virtio_mmio)
+		entries[n++] = build_ssdt(t, config->virtio_mmio);
+	build_rsdp(t, rsdp, build_xsdt(t, entries, n));
 }
 
 int acpi_build(const struct guest_mem *mem, const struct acpi_config *config, uint64_t *rsdp_gpa,

@@ -13,9 +13,13 @@
 #include "vm/error.h"
 
 static const struct cmdline_default defaults_table[] = {
+	{.word = "console=hvc0",
+		.keys = {"console"},
+		.need = NEEDS_HVC0,
+		.reason = "with --console virtio: the kernel's messages and the first shell there"},
 	{.word = "console=ttyS0",
 		.keys = {"console"},
-		.needs_serial1 = true,
+		.need = NEEDS_SERIAL1,
 		.reason = "the kernel's messages and the first shell on serial port 1"},
 	{.word = "panic=-1",
 		.keys = {"panic", "reboot"},
@@ -23,6 +27,14 @@ static const struct cmdline_default defaults_table[] = {
 	{.word = "reboot=panic_warm",
 		.keys = {"panic", "reboot"},
 		.reason = "a reboot after a panic says so at 0x472, where Bantam looks"},
+	{.word = "root=/dev/vda",
+		.keys = {"root"},
+		.need = NEEDS_DISK,
+		.reason = "with --disk: the first disk, whole, is the root file system"},
+	{.word = "rw",
+		.keys = {"root", "rw", "ro"},
+		.need = NEEDS_WRITABLE_DISK,
+		.reason = "and is mounted for writing, unless the disk has ro"},
 };
 
 /* Linux' own isspace: 0xA0 counts, even inside a UTF-8 sequence. */
@@ -97,10 +109,27 @@ const struct cmdline_default *cmdline_default(size_t i)
 	return i < ARRAY_SIZE(defaults_table) ? &defaults_table[i] : NULL;
 }
 
+static bool makes_sense(enum cmdline_need need, const struct cmdline_defaults *defaults)
+{
+	switch (need) {
+	case NEEDS_SERIAL1:
+		return defaults->serial1 && !defaults->hvc0;
+	case NEEDS_HVC0:
+		return defaults->hvc0;
+	case NEEDS_DISK:
+		return defaults->disk;
+	case NEEDS_WRITABLE_DISK:
+		return defaults->disk && !defaults->read_only;
+	case NEEDS_NOTHING:
+		break;
+	}
+	return true;
+}
+
 static bool wanted(const struct cmdline_default *word, const char *user,
 	const struct cmdline_defaults *defaults)
 {
-	if (!defaults->enabled || (word->needs_serial1 && !defaults->serial1))
+	if (!defaults->enabled || !makes_sense(word->need, defaults))
 		return false;
 	for (const char *const *key = word->keys; *key; key++)
 		if (cmdline_has_key(user, *key))

@@ -16,7 +16,6 @@
 
 #include "vm/error.h"
 #include "vm/options.h"
-#include "vm/suggest.h"
 
 static const uint64_t flat_gpa_real = 0x1000, flat_gpa_other = 0x100000;
 static const uint64_t default_memory = 512 * MiB;
@@ -42,6 +41,10 @@ void config_destroy(struct config *config)
 		return;
 	free(config->cmdline_copy);
 	free(config->flat_copy);
+	for (unsigned int i = 0; i < config->num_disks; i++)
+		free(config->disks[i].copy);
+	for (unsigned int i = 0; i < config->num_ports; i++)
+		free(config->ports[i].copy);
 	config_init(config);
 }
 
@@ -54,26 +57,13 @@ static int set_text(const char **field, enum option_id id, const char *value, st
 	return 0;
 }
 
-/* The index of value among the option's choices, or -EINVAL and a line that lists them. */
 static int parse_choice(enum option_id id, const char *value, struct error *err)
 {
 	const struct option_spec *spec = option_spec(id);
-	struct suggestion near;
-	char list[128] = "";
-	const char *best;
+	char what[32];
 
-	suggest_start(&near, value);
-	for (int i = 0; spec->choices[i]; i++) {
-		size_t used = strlen(list);
-
-		if (!strcmp(spec->choices[i], value))
-			return i;
-		suggest_offer(&near, spec->choices[i]);
-		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", spec->choices[i]);
-	}
-	best = suggest_best(&near);
-	return error_set(err, -EINVAL, "--%s: '%s' is not one of %s%s%s%s", spec->name, value, list,
-		best ? " (did you mean " : "", best ? best : "", best ? "?)" : "");
+	snprintf(what, sizeof(what), "--%s", spec->name);
+	return config_parse_word(what, value, spec->choices, err);
 }
 
 static int set_kernel(struct config *config, const char *value, struct error *err)
@@ -155,18 +145,6 @@ static int set_mode(struct config *config, const char *value, struct error *err)
 	return MIN(r, 0);
 }
 
-static int set_memory(struct config *config, const char *value, struct error *err)
-{
-	int r = config_parse_size(value, MiB, &config->memory);
-
-	if (r == -ERANGE)
-		return error_set(
-			err, -EINVAL, "--memory: '%s' is more than any machine has", value);
-	if (r)
-		return error_set(err, -EINVAL, "--memory: '%s' is not a size (512M, 2G)", value);
-	return 0;
-}
-
 static int set_hugepages(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
@@ -195,42 +173,78 @@ static int set_name(struct config *config, const char *value, struct error *err)
 	return set_text(&config->name, OPT_NAME, value, err);
 }
 
-/* "file:PATH" and "unix:PATH"; false when value does not begin with prefix. */
-static bool serial_path(const char *value, const char *prefix, const char **path)
-{
-	size_t len = strlen(prefix);
-
-	if (strncmp(value, prefix, len))
-		return false;
-	*path = value + len;
-	return true;
-}
-
 static int set_serial(struct config *config, const char *value, struct error *err)
 {
-	struct serial_config *port = NULL;
-
-	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL && !port; i++)
+	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		if (config->serial[i].kind == SERIAL_NONE)
-			port = &config->serial[i];
-	if (!port)
-		return error_set(err, -EINVAL, "--serial: a machine has %d ports at most",
-			CONFIG_MAX_SERIAL);
-	if (!strcmp(value, "stdio"))
-		port->kind = SERIAL_STDIO;
-	else if (!strcmp(value, "null"))
-		port->kind = SERIAL_NULL;
-	else if (!strcmp(value, "pty"))
-		port->kind = SERIAL_PTY;
-	else if (serial_path(value, "file:", &port->path))
-		port->kind = SERIAL_FILE;
-	else if (serial_path(value, "unix:", &port->path))
-		port->kind = SERIAL_UNIX;
-	else
-		return error_set(err, -EINVAL,
-			"--serial: '%s' is not one of stdio, null, pty, file:PATH, unix:PATH",
-			value);
+			return config_parse_where(OPT_SERIAL, value, &config->serial[i], err);
+	return error_set(
+		err, -EINVAL, "--serial: a machine has %d ports at most", CONFIG_MAX_SERIAL);
+}
+
+static int set_disk(struct config *config, const char *value, struct error *err)
+{
+	if (config->num_disks == CONFIG_MAX_DISKS)
+		return error_set(
+			err, -EINVAL, "--disk: a machine has %d disks at most", CONFIG_MAX_DISKS);
+	return config_parse_disk(value, &config->disks[config->num_disks++], err);
+}
+
+static int set_port(struct config *config, const char *value, struct error *err)
+{
+	if (config->num_ports == CONFIG_MAX_PORTS)
+		return error_set(err, -EINVAL, "--port: a machine has %d of these at most",
+			CONFIG_MAX_PORTS);
+	return config_parse_port(value, &config->ports[config->num_ports++], err);
+}
+
+static int set_console(struct config *config, const char *value, struct error *err)
+{
+	int r = parse_choice(OPT_CONSOLE, value, err);
+
+	if (r >= 0)
+		config->console = (enum console_kind)r;
+	return MIN(r, 0);
+}
+
+static int set_transport(struct config *config, const char *value, struct error *err)
+{
+	int r = parse_choice(OPT_TRANSPORT, value, err);
+
+	if (r >= 0)
+		config->transport = (enum transport)r;
+	return MIN(r, 0);
+}
+
+static int set_rng(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->rng = true;
 	return 0;
+}
+
+static int set_size(uint64_t *field, enum option_id id, const char *value, struct error *err)
+{
+	int r = config_parse_size(value, MiB, field);
+
+	if (r == -ERANGE)
+		return error_set(err, -EINVAL, "--%s: '%s' is more than any machine has",
+			option_spec(id)->name, value);
+	if (r)
+		return error_set(err, -EINVAL, "--%s: '%s' is not a size (512M, 2G)",
+			option_spec(id)->name, value);
+	return 0;
+}
+
+static int set_balloon(struct config *config, const char *value, struct error *err)
+{
+	config->balloon = true;
+	return set_size(&config->balloon_size, OPT_BALLOON, value, err);
+}
+
+static int set_memory(struct config *config, const char *value, struct error *err)
+{
+	return set_size(&config->memory, OPT_MEMORY, value, err);
 }
 
 static int set_end(enum end_action *action, enum option_id id, const char *value, struct error *err)
@@ -295,7 +309,13 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_CPUS] = set_cpus,
 	[OPT_CPU] = set_cpu,
 	[OPT_NAME] = set_name,
+	[OPT_DISK] = set_disk,
 	[OPT_SERIAL] = set_serial,
+	[OPT_CONSOLE] = set_console,
+	[OPT_PORT] = set_port,
+	[OPT_RNG] = set_rng,
+	[OPT_BALLOON] = set_balloon,
+	[OPT_TRANSPORT] = set_transport,
 	[OPT_ON_REBOOT] = set_on_reboot,
 	[OPT_ON_POWEROFF] = set_on_poweroff,
 	[OPT_ON_PANIC] = set_on_panic,
@@ -310,7 +330,7 @@ static_assert(ARRAY_SIZE(setters) == NUM_OPTIONS, "a setter for each option");
 /* Defaults that depend on what else was said. */
 static void finish(struct config *config)
 {
-	if (config->serial[0].kind == SERIAL_NONE)
+	if (config->serial[0].kind == SERIAL_NONE && config->console == CONSOLE_SERIAL)
 		config->serial[0].kind = SERIAL_STDIO;
 	if (config->flat && config->flat_gpa == FLAT_GPA_UNSET)
 		config->flat_gpa = config->flat_mode == ENTRY_REAL ? flat_gpa_real : flat_gpa_other;

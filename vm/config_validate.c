@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "devices/pci.h"
 #include "vcpu/features.h"
 #include "vm/config.h"
 #include "vm/error.h"
@@ -84,18 +85,29 @@ static int check_name(const char *name, struct error *err)
 	return 0;
 }
 
-static int check_serial_path(const struct serial_config *port, struct error *err)
+static int check_path(enum option_id id, const struct serial_config *port, struct error *err)
 {
+	const char *option = option_spec(id)->name;
 	const char *prefix = port->kind == SERIAL_FILE ? "file" : "unix";
 	size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 	if (!port->path || !*port->path)
 		return error_set(
-			err, -EINVAL, "--serial: %s: needs a path, %s:PATH", prefix, prefix);
+			err, -EINVAL, "--%s: %s: needs a path, %s:PATH", option, prefix, prefix);
 	if (port->kind == SERIAL_UNIX && strlen(port->path) > max)
-		return error_set(err, -EINVAL,
-			"--serial: a socket's path has %zu bytes at most: '%s'", max, port->path);
+		return error_set(err, -EINVAL, "--%s: a socket's path has %zu bytes at most: '%s'",
+			option, max, port->path);
 	return 0;
+}
+
+static bool has_path(const struct serial_config *port)
+{
+	return port->kind == SERIAL_FILE || port->kind == SERIAL_UNIX;
+}
+
+static bool same_path(const struct serial_config *a, const struct serial_config *b)
+{
+	return has_path(a) && has_path(b) && !strcmp(a->path, b->path);
 }
 
 static int check_serial(const struct config *config, struct error *err)
@@ -103,8 +115,7 @@ static int check_serial(const struct config *config, struct error *err)
 	const struct serial_config *ports = config->serial;
 
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++) {
-		bool has_path = ports[i].kind == SERIAL_FILE || ports[i].kind == SERIAL_UNIX;
-		int r = has_path ? check_serial_path(&ports[i], err) : 0;
+		int r = has_path(&ports[i]) ? check_path(OPT_SERIAL, &ports[i], err) : 0;
 
 		if (r)
 			return r;
@@ -113,12 +124,109 @@ static int check_serial(const struct config *config, struct error *err)
 				return error_set(err, -EINVAL,
 					"--serial: ports %u and %u cannot both have stdio", j + 1,
 					i + 1);
-			if (has_path && ports[j].path && !strcmp(ports[i].path, ports[j].path))
+			if (same_path(&ports[i], &ports[j]))
 				return error_set(err, -EINVAL,
 					"--serial: ports %u and %u cannot both have '%s'", j + 1,
 					i + 1, ports[i].path);
 		}
 	}
+	return 0;
+}
+
+/* Names end up in the guest's sysfs and as links in /dev/virtio-ports. */
+static int check_port(const struct config *config, unsigned int i, struct error *err)
+{
+	const struct port_config *port = &config->ports[i];
+	int r = has_path(&port->where) ? check_path(OPT_PORT, &port->where, err) : 0;
+
+	if (r)
+		return r;
+	if (strlen(port->name) > CONFIG_MAX_PORT_NAME)
+		return error_set(err, -EINVAL, "--port: '%s' is longer than %d characters",
+			port->name, CONFIG_MAX_PORT_NAME);
+	for (const char *p = port->name; *p; p++)
+		if (!isalnum((unsigned char)*p) && (!strchr("._-", *p) || p == port->name))
+			return error_set(err, -EINVAL,
+				"--port: '%s' has other characters than letters, digits, '.', '_' "
+				"and '-'",
+				port->name);
+	for (unsigned int j = 0; j < i; j++) {
+		if (!strcmp(port->name, config->ports[j].name))
+			return error_set(
+				err, -EINVAL, "--port: two ports are called '%s'", port->name);
+		if (same_path(&port->where, &config->ports[j].where))
+			return error_set(err, -EINVAL,
+				"--port: '%s' and '%s' cannot both have '%s'",
+				config->ports[j].name, port->name, port->where.path);
+	}
+	for (unsigned int j = 0; j < CONFIG_MAX_SERIAL; j++)
+		if (same_path(&port->where, &config->serial[j]))
+			return error_set(err, -EINVAL,
+				"--port: '%s' cannot have '%s', serial port %u has it", port->name,
+				port->where.path, j + 1);
+	return 0;
+}
+
+static int check_ports(const struct config *config, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < config->num_ports; i++)
+		r = check_port(config, i, err);
+	if (r || config->console == CONSOLE_SERIAL)
+		return r;
+	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		if (config->serial[i].kind == SERIAL_STDIO)
+			return error_set(err, -EINVAL,
+				"--console virtio: serial port %u has stdio already", i + 1);
+	return 0;
+}
+
+/* Two writers of one image are found when it is locked; this is the plain slip. */
+static int check_disks(const struct config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->num_disks; i++)
+		for (unsigned int j = 0; j < i; j++)
+			if (!strcmp(config->disks[i].path, config->disks[j].path) &&
+				!(config->disks[i].read_only && config->disks[j].read_only))
+				return error_set(err, -EINVAL,
+					"--disk: '%s' is there twice; only read-only disks (ro) "
+					"can share a file",
+					config->disks[i].path);
+	for (unsigned int i = 0; i < config->num_disks; i++)
+		if (config->disks[i].aio == BLK_AIO_NATIVE &&
+			config->disks[i].cache != BLK_CACHE_NONE)
+			return error_set(err, -EINVAL,
+				"--disk: '%s': aio=native goes with cache=none only: otherwise it "
+				"would wait for the disk",
+				config->disks[i].path);
+	return 0;
+}
+
+/* Over PCI each device has a slot, and the host bridge has the first one. */
+static int check_slots(const struct config *config, struct error *err)
+{
+	const unsigned int slots = PCI_MAX_DEVICES - 1;
+	const unsigned int devices = config->num_disks + config->rng + config->balloon +
+				     (config->console == CONSOLE_VIRTIO) + (config->num_ports > 0);
+
+	if (config->transport != TRANSPORT_PCI || devices <= slots)
+		return 0;
+	return error_set(err, -EINVAL,
+		"%u virtio devices: PCI has room for %u (--transport mmio takes them all)", devices,
+		slots);
+}
+
+static int check_balloon(const struct config *config, struct error *err)
+{
+	if (config->balloon && config->hugepages)
+		return error_set(err, -EINVAL,
+			"--balloon: the host's reserved huge pages cannot be given back a bit at a "
+			"time; leave --hugepages out");
+	if (config->balloon && config->balloon_size >= config->memory)
+		return error_set(err, -EINVAL, "--balloon: takes %llu MiB of %llu MiB",
+			(unsigned long long)(config->balloon_size / MiB),
+			(unsigned long long)(config->memory / MiB));
 	return 0;
 }
 
@@ -143,5 +251,9 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_memory(config, err);
 	r = r ? r : check_cpus(config, err);
 	r = r ? r : check_name(config->name, err);
+	r = r ? r : check_disks(config, err);
+	r = r ? r : check_ports(config, err);
+	r = r ? r : check_slots(config, err);
+	r = r ? r : check_balloon(config, err);
 	return r ? r : check_serial(config, err);
 }

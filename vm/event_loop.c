@@ -148,12 +148,14 @@ int event_loop_step(struct event_loop *loop, int timeout_ms)
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	drain_wake(loop);
 	pthread_mutex_lock(&loop->lock);
 	if (removals != atomic_load(&loop->removals))
 		n = epoll_wait(loop->epoll_fd, ready, BATCH, 0);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		loop->batch[i] = ready[i];
+		if (!ready[i].data.ptr)
+			drain_wake(loop);
+	}
 	loop->batch_next = 0;
 	loop->batch_count = MAX(n, 0);
 	n = dispatch(loop);

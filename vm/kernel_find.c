@@ -157,3 +157,25 @@ int kernel_find(const char *dir, struct kernel_found *found, struct error *err)
 	*found = result;
 	return 0;
 }
+
+bool kernel_find_initrd(const char *kernel, char path[PATH_MAX])
+{
+	static const struct {
+		const char *before, *behind; /* the version */
+	} names[] = {{"initrd.img", ""}, {"initramfs", ".img"}, {"initrd", ""}};
+	const char *slash = strrchr(kernel, '/');
+	const char *name = slash ? slash + 1 : kernel;
+	const bool versioned = !strncmp(name, prefix, sizeof(prefix) - 1);
+	const char *version = versioned ? name + sizeof(prefix) - 1 : "";
+
+	if (!versioned && strcmp(name, "vmlinuz"))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		int n = snprintf(path, PATH_MAX, "%.*s%s%s%s%s", (int)(name - kernel), kernel,
+			names[i].before, versioned ? "-" : "", version, names[i].behind);
+
+		if (n > 0 && n < PATH_MAX && !access(path, R_OK))
+			return true;
+	}
+	return false;
+}

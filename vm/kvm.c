@@ -10,9 +10,8 @@
 #include <unistd.h>
 
 #include "vm/error.h"
+#include "vm/kvm_routes.h"
 #include "vm/layout.h"
-
-enum { IOAPIC_PINS = 24 };
 
 struct kvm_host {
 	int fd;
@@ -28,7 +27,8 @@ struct kvm_vm {
 	const struct kvm_host *host;
 	int fd;
 	unsigned int slots;
-	struct kvm_wire wires[IOAPIC_PINS];
+	struct kvm_wire wires[KVM_IOAPIC_NUM_PINS];
+	struct kvm_routes *routes;
 };
 
 static const struct capability {
@@ -177,11 +177,16 @@ int kvm_vm_create(struct kvm_host *host, struct kvm_vm **ret, struct error *err)
 		rc = error_set_errno(err, -errno, "%s: KVM_CREATE_VM", host->path);
 		goto free_vm;
 	}
-	for (unsigned int i = 0; i < IOAPIC_PINS; i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(vm->wires); i++)
 		vm->wires[i] = (struct kvm_wire){.vm_fd = vm->fd, .gsi = i};
 	rc = set_private_pages(vm, err);
 	if (rc < 0)
 		goto close_fd;
+	rc = kvm_routes_create(vm->fd, &vm->routes);
+	if (rc < 0) {
+		error_set_errno(err, rc, "interrupt routes");
+		goto close_fd;
+	}
 	*ret = vm;
 	return 0;
 
@@ -196,6 +201,7 @@ void kvm_vm_destroy(struct kvm_vm *vm)
 {
 	if (!vm)
 		return;
+	kvm_routes_destroy(vm->routes);
 	close(vm->fd);
 	free(vm);
 }
@@ -261,4 +267,40 @@ static void signal_msi(void *opaque, uint64_t addr, uint32_t data)
 struct msi_sink kvm_vm_msi_sink(struct kvm_vm *vm)
 {
 	return (struct msi_sink){.send = signal_msi, .opaque = vm};
+}
+
+struct msi_router kvm_vm_msi_router(struct kvm_vm *vm)
+{
+	return kvm_routes_router(vm->routes);
+}
+
+/* A width of 0 has KVM look at the address alone, which is its fastest way. */
+static int set_ioeventfd(const struct kvm_vm *vm, const struct doorbell *bell, uint32_t flags)
+{
+	struct kvm_ioeventfd io = {
+		.datamatch = bell->value,
+		.addr = bell->addr,
+		.len = bell->len,
+		.fd = bell->fd,
+		.flags = flags | (bell->pio ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (bell->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0),
+	};
+
+	return ioctl(vm->fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+static int add_doorbell(void *opaque, const struct doorbell *bell)
+{
+	return set_ioeventfd(opaque, bell, 0);
+}
+
+static void remove_doorbell(void *opaque, const struct doorbell *bell)
+{
+	set_ioeventfd(opaque, bell, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+struct doorbell_listener kvm_vm_doorbells(struct kvm_vm *vm)
+{
+	return (struct doorbell_listener){
+		.add = add_doorbell, .remove = remove_doorbell, .opaque = vm};
 }

@@ -4,7 +4,7 @@
  * irqchip waits for an RCU grace period), irqchip, devices, guest image, vCPUs. Destruction is the
  * reverse, and takes a machine that is built by half.
  */
-#include "vm/machine.h"
+#include "machine_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,28 +34,6 @@
 #define BDA_RESET_FLAG 0x472
 #define BDA_WARM_RESET 0x1234
 
-struct machine {
-	struct machine_env env;
-	struct guest_mem *mem;
-	struct ram *ram;
-	struct bus *pio, *mmio;
-	struct kvm_vm *kvm; /* NULL for --dry-run */
-
-	struct irq_or com13_irq, com24_irq; /* two ports each, as on every PC */
-	struct uart *uarts[CONFIG_MAX_SERIAL];
-	struct pit *pit;
-	struct rtc *rtc;
-	struct i8042 *i8042;
-	struct pvpanic *pvpanic;
-	struct acpi_pm *acpi_pm;
-	struct pci_bus *pci;
-
-	struct loader_result loaded; /* flat guests: entry only */
-	struct cpuid_template *cpuid;
-	struct vcpu **vcpus;
-	unsigned int num_vcpus; /* made so far */
-};
-
 static const struct {
 	const char *name;
 	uint16_t port;
@@ -69,7 +47,7 @@ static const struct {
 
 static_assert(ARRAY_SIZE(serial_ports) == CONFIG_MAX_SERIAL, "one row per port");
 
-static struct irq_line wire(struct machine *m, unsigned int gsi)
+struct irq_line machine_wire(struct machine *m, unsigned int gsi)
 {
 	const struct irq_line nothing = {0};
 
@@ -119,8 +97,8 @@ static int build_uarts(struct machine *m)
 {
 	int rc = 0;
 
-	irq_or_init(&m->com13_irq, wire(m, LAYOUT_IRQ_COM1_3));
-	irq_or_init(&m->com24_irq, wire(m, LAYOUT_IRQ_COM2_4));
+	irq_or_init(&m->com13_irq, machine_wire(m, LAYOUT_IRQ_COM1_3));
+	irq_or_init(&m->com24_irq, machine_wire(m, LAYOUT_IRQ_COM2_4));
 	for (size_t i = 0; !rc && i < ARRAY_SIZE(serial_ports); i++) {
 		const struct uart_config uart = {
 			.name = serial_ports[i].name,
@@ -140,16 +118,16 @@ static int build_legacy(struct machine *m)
 {
 	uint64_t memory = m->env.config->memory;
 	const struct pit_config pit = {
-		.pio = m->pio, .irq = wire(m, LAYOUT_IRQ_PIT), .clock = m->env.clock};
+		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_PIT), .clock = m->env.clock};
 	const struct rtc_config rtc = {
 		.pio = m->pio,
-		.irq = wire(m, LAYOUT_IRQ_RTC),
+		.irq = machine_wire(m, LAYOUT_IRQ_RTC),
 		.clock = m->env.clock,
 		.ram_below_4g = MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
 		.ram_above_4g = memory - MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
 	};
 	const struct i8042_config kbd = {
-		.pio = m->pio, .irq = wire(m, LAYOUT_IRQ_KBD), .power = m->env.power};
+		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_KBD), .power = m->env.power};
 	const struct pvpanic_config pvpanic = {.pio = m->pio, .power = m->env.power};
 	int rc = pit_create(&pit, &m->pit);
 
@@ -164,7 +142,7 @@ static int build_acpi_pm(struct machine *m)
 {
 	struct acpi_pm_config pm = {
 		.pio = m->pio,
-		.sci = wire(m, LAYOUT_IRQ_SCI),
+		.sci = machine_wire(m, LAYOUT_IRQ_SCI),
 		.power = m->env.power,
 		.presence = LAYOUT_PRESENT_PVPANIC,
 	};
@@ -181,7 +159,7 @@ static int build_pci(struct machine *m)
 		.pio = m->pio, .mmio = m->mmio, .power = m->env.power, .log = m->env.log};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(pci.intx); i++)
-		pci.intx[i] = wire(m, LAYOUT_IRQ_PCI + i);
+		pci.intx[i] = machine_wire(m, LAYOUT_IRQ_PCI + i);
 	return pci_bus_create(&pci, &m->pci);
 }
 
@@ -203,12 +181,15 @@ static int build_devices(struct machine *m, struct error *err)
 static int load_linux(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
-	const struct acpi_config acpi = {.num_cpus = config->cpus, .i8042 = true};
+	const struct acpi_config acpi = {.num_cpus = config->cpus,
+		.i8042 = true,
+		.level_isa = config->transport == TRANSPORT_MMIO_CMDLINE,
+		.virtio_mmio = config->transport == TRANSPORT_MMIO ? m->num_virtio : 0};
 	struct loader_config loader = {
 		.kernel = m->env.kernel,
 		.initrds = m->env.initrds,
-		.num_initrds = config->num_initrds,
-		.cmdline = m->env.cmdline,
+		.num_initrds = m->env.num_initrds,
+		.cmdline = m->cmdline ? m->cmdline : m->env.cmdline,
 		.prefer_pvh = config->pvh,
 	};
 	int rc = acpi_build(m->mem, &acpi, &loader.rsdp_gpa, err);
@@ -291,8 +272,8 @@ static int build_vcpus(struct machine *m, struct error *err)
 int machine_build(
 	const struct machine_env *env, struct machine **ret, bool *image_refused, struct error *err)
 {
-	static int (*const steps[])(struct machine *, struct error *) = {
-		build_memory, build_kvm, build_buses, build_devices, load_guest, build_vcpus};
+	static int (*const steps[])(struct machine *, struct error *) = {build_memory, build_kvm,
+		build_buses, build_devices, machine_build_virtio, load_guest, build_vcpus};
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -320,6 +301,7 @@ void machine_destroy(struct machine *m)
 		vcpu_destroy(m->vcpus[i]);
 	free(m->vcpus);
 	cpuid_template_destroy(m->cpuid);
+	machine_destroy_virtio(m);
 	pci_bus_destroy(m->pci);
 	acpi_pm_destroy(m->acpi_pm);
 	pvpanic_destroy(m->pvpanic);
@@ -335,6 +317,7 @@ void machine_destroy(struct machine *m)
 	kvm_vm_destroy(m->kvm);
 	ram_destroy(m->ram);
 	guest_mem_destroy(m->mem);
+	free(m->cmdline);
 	free(m);
 }
 
@@ -377,59 +360,4 @@ bool machine_has_panic_mark(const struct machine *m)
 size_t machine_describe_vcpu(struct machine *m, unsigned int vcpu, char *buf, size_t size)
 {
 	return vcpu_describe(m->vcpus[vcpu], m->mem, buf, size);
-}
-
-/* ---- --dry-run ---- */
-
-static void print_region(void *opaque, const struct bus_region *region)
-{
-	fprintf(opaque, "    0x%04llx-0x%04llx  %s\n", (unsigned long long)region->base,
-		(unsigned long long)(region->base + region->size - 1), region->name);
-}
-
-static void print_guest(const struct machine *m, FILE *out)
-{
-	static const char *const modes[] = {
-		[ENTRY_REAL] = "real", [ENTRY_PROTECTED] = "protected", [ENTRY_LONG] = "long"};
-	const struct loader_result *r = &m->loaded;
-
-	if (m->env.config->flat) {
-		fprintf(out, "  flat binary   %s\n", m->env.kernel->name);
-	} else {
-		fprintf(out, "  kernel        %s\n", m->env.kernel->name);
-		fprintf(out, "    format      %s\n", kernel_format_name(r->format));
-		if (r->version[0])
-			fprintf(out, "    version     %s\n", r->version);
-		fprintf(out, "    at          0x%llx, %llu bytes\n",
-			(unsigned long long)r->kernel_gpa, (unsigned long long)r->kernel_size);
-		if (r->initrd_size)
-			fprintf(out, "  initrd        at 0x%llx, %llu bytes\n",
-				(unsigned long long)r->initrd_gpa,
-				(unsigned long long)r->initrd_size);
-		fprintf(out, "  command line  %s\n", m->env.cmdline);
-	}
-	fprintf(out, "  entry         0x%llx in %s mode\n", (unsigned long long)r->entry.rip,
-		modes[r->entry.mode]);
-}
-
-void machine_print(const struct machine *m, FILE *out)
-{
-	const struct config *config = m->env.config;
-	const struct guest_mem_region *regions;
-	size_t count;
-
-	fprintf(out, "machine%s%s\n", config->name ? " " : "", config->name ? config->name : "");
-	fprintf(out, "  vCPUs         %u%s%s\n", config->cpus, config->cpu_features ? ", " : "",
-		config->cpu_features ? config->cpu_features : "");
-	fprintf(out, "  memory        %llu MiB%s\n", (unsigned long long)(config->memory / MiB),
-		config->hugepages ? " of huge pages" : "");
-	regions = guest_mem_regions(m->mem, &count);
-	for (size_t i = 0; i < count; i++)
-		fprintf(out, "    0x%llx-0x%llx\n", (unsigned long long)regions[i].gpa,
-			(unsigned long long)(regions[i].gpa + regions[i].size - 1));
-	print_guest(m, out);
-	fprintf(out, "  ports\n");
-	bus_for_each(m->pio, print_region, out);
-	fprintf(out, "  MMIO\n");
-	bus_for_each(m->mmio, print_region, out);
 }

@@ -23,9 +23,18 @@ static const char *const end_actions[] = {
 static const char *const entry_modes[] = {
 	[ENTRY_REAL] = "real", [ENTRY_PROTECTED] = "protected", [ENTRY_LONG] = "long", NULL};
 static const char *const serial_kinds[] = {"stdio", "null", "pty", "file:", "unix:", NULL};
+static const char *const console_kinds[] = {
+	[CONSOLE_SERIAL] = "serial", [CONSOLE_VIRTIO] = "virtio", NULL};
+static const char *const transports[] = {[TRANSPORT_PCI] = "pci",
+	[TRANSPORT_MMIO] = "mmio",
+	[TRANSPORT_MMIO_CMDLINE] = "mmio-cmdline",
+	NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
+static_assert(ARRAY_SIZE(console_kinds) == CONSOLE_VIRTIO + 2, "a word for each enum console_kind");
+static_assert(
+	ARRAY_SIZE(transports) == TRANSPORT_MMIO_CMDLINE + 2, "a word for each enum transport");
 static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
 
 static const struct option_spec options[] = {
@@ -107,17 +116,61 @@ static const struct option_spec options[] = {
 		.group = GROUP_MACHINE,
 		.brief = "a name for the VM",
 		.more = ": letters, digits, '.', '_' and '-'"},
+	[OPT_DISK] = {.short_name = 'd',
+		.name = "disk",
+		.value = "FILE[,...]",
+		.file = true,
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a disk: a raw image or a block device",
+		.more = "; up to 32, in the guest /dev/vda and so on. Behind the name, each after "
+			"a comma: ro; cache=none (default), writeback, writethrough or unsafe; "
+			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
+			"own); format=raw. A comma in the name is written twice"},
 	[OPT_SERIAL] = {.name = "serial",
 		.value = "WHERE",
 		.file = false,
 		.repeatable = true,
 		.choices = serial_kinds,
 		.verbs = RUN,
-		.group = GROUP_MACHINE,
+		.group = GROUP_DEVICES,
 		.brief = "where a serial port leads",
 		.more = ": stdio, null, pty, file:PATH or unix:PATH; the first one is port 1's, up "
-			"to "
-			"four (default: one port, on stdio)"},
+			"to four (default: one port, on stdio)"},
+	[OPT_CONSOLE] = {.name = "console",
+		.value = "KIND",
+		.choices = console_kinds,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "what this terminal is in the guest",
+		.more = ": serial (ttyS0, default) or virtio (hvc0)"},
+	[OPT_PORT] = {.name = "port",
+		.value = "NAME=WHERE",
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a channel, in the guest /dev/virtio-ports/NAME",
+		.more = "; WHERE as for --serial, but for stdio"},
+	[OPT_RNG] = {.name = "rng",
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a source of random numbers (virtio-rng)"},
+	[OPT_BALLOON] = {.name = "balloon",
+		.value = "SIZE",
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a memory balloon that takes SIZE from the guest",
+		.more = "; with 0 the guest only gives back what it does not use"},
+	[OPT_TRANSPORT] = {.name = "transport",
+		.value = "BUS",
+		.choices = transports,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "how the guest finds its virtio devices",
+		.more = ": pci (default), mmio, or mmio-cmdline for kernels without ACPI"},
 	[OPT_ON_REBOOT] = {.name = "on-reboot",
 		.value = "ACTION",
 		.choices = end_actions,
@@ -205,6 +258,7 @@ static const char *const group_titles[] = {
 	[GROUP_BOOT] = "Linux",
 	[GROUP_FLAT] = "Flat programs",
 	[GROUP_MACHINE] = "Machine",
+	[GROUP_DEVICES] = "Devices",
 	[GROUP_END] = "Its end (ACTION is exit, restart or pause)",
 	[GROUP_OTHER] = "Other",
 };

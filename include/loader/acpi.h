@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables (ACPI 6.4): RSDP, XSDT, FADT, FACS, MADT, MCFG and the static DSDT, which iasl
- * compiles at build time from loader/dsdt.asl. CPU and interrupt tables are generated here.
+ * ACPI tables (ACPI 6.4): RSDP, XSDT, FADT, FACS, MADT, MCFG, and the static DSDT and SSDT,
+ * which iasl compiles at build time from loader/dsdt.asl and loader/ssdt_virtio.asl. CPU and
+ * interrupt tables are generated here.
  */
 #ifndef BANTAM_LOADER_ACPI_H
 #define BANTAM_LOADER_ACPI_H
@@ -12,8 +13,10 @@ struct error;
 struct guest_mem;
 
 struct acpi_config {
-	unsigned int num_cpus; /* APIC ids are 0..num_cpus - 1 */
-	bool i8042;	       /* FADT boot flag */
+	unsigned int num_cpus;	  /* APIC ids are 0..num_cpus - 1 */
+	bool i8042;		  /* FADT boot flag */
+	bool level_isa;		  /* LAYOUT_IRQ_FREE are levels, active high, as the SCI */
+	unsigned int virtio_mmio; /* devices at LAYOUT_VIRTIO_MMIO_BASE; 0: no table for them */
 };
 
 /*

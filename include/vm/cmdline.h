@@ -11,14 +11,20 @@
 struct error;
 
 struct cmdline_defaults {
-	bool enabled; /* false: the user's words alone */
-	bool serial1; /* the guest has a first serial port */
+	bool enabled;	/* false: the user's words alone */
+	bool serial1;	/* the guest has a first serial port */
+	bool hvc0;	/* its console is a virtio console */
+	bool disk;	/* it has a disk */
+	bool read_only; /* and the first one cannot be written */
 };
+
+/* What a default word needs to make sense. */
+enum cmdline_need { NEEDS_NOTHING, NEEDS_SERIAL1, NEEDS_HVC0, NEEDS_DISK, NEEDS_WRITABLE_DISK };
 
 struct cmdline_default {
 	const char *word;
-	const char *keys[3]; /* NULL-terminated: each, in the user's words, drops this one */
-	bool needs_serial1;
+	const char *keys[4]; /* NULL-terminated: each, in the user's words, drops this one */
+	enum cmdline_need need;
 	const char *reason; /* for help */
 };
 

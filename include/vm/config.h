@@ -7,6 +7,7 @@
 #ifndef BANTAM_VM_CONFIG_H
 #define BANTAM_VM_CONFIG_H
 
+#include "devices/blk.h"
 #include "loader/entry.h"
 #include "loader/loader.h"
 #include "vm/base.h"
@@ -14,7 +15,16 @@
 
 struct error;
 
-enum { CONFIG_MAX_SERIAL = 4, CONFIG_MAX_CPUS = 254, CONFIG_MAX_NAME = 64 };
+enum {
+	CONFIG_MAX_SERIAL = 4,
+	CONFIG_MAX_CPUS = 254,
+	CONFIG_MAX_NAME = 64,
+	CONFIG_MAX_DISKS = 32,
+	CONFIG_MAX_DISK_QUEUES = 8,
+	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
+	CONFIG_MAX_PORTS = 15,
+	CONFIG_MAX_PORT_NAME = 63,
+};
 
 /* Bytes of guest memory. Linux and its initrd cannot start in less; a flat program can. */
 #define CONFIG_MIN_MEMORY_LINUX (16 * MiB)
@@ -27,6 +37,27 @@ struct serial_config {
 	enum serial_kind kind;
 	const char *path; /* SERIAL_FILE, SERIAL_UNIX */
 };
+
+struct disk_config {
+	const char *path;
+	bool read_only;
+	enum blk_cache cache;
+	enum blk_aio aio;
+	const char *serial; /* NULL for none */
+	unsigned int queues;
+	bool iothread; /* a thread of its own */
+	char *copy;    /* owned: what path and serial point to */
+};
+
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
+
+struct port_config {
+	const char *name;
+	struct serial_config where;
+	char *copy; /* owned: what both point to */
+};
+
+enum transport { TRANSPORT_PCI, TRANSPORT_MMIO, TRANSPORT_MMIO_CMDLINE };
 
 enum end_action { END_EXIT, END_RESTART, END_PAUSE };
 
@@ -49,6 +80,15 @@ struct config {
 	const char *name;	  /* of the VM, NULL for none */
 
 	struct serial_config serial[CONFIG_MAX_SERIAL];
+	struct disk_config disks[CONFIG_MAX_DISKS];
+	unsigned int num_disks;
+	enum console_kind console; /* what stdio is in the guest */
+	struct port_config ports[CONFIG_MAX_PORTS];
+	unsigned int num_ports;
+	bool rng;
+	bool balloon;
+	uint64_t balloon_size; /* bytes taken from the guest */
+	enum transport transport;
 
 	enum end_action on_reboot, on_poweroff, on_panic;
 	bool dry_run;
@@ -89,5 +129,19 @@ int config_parse_size(const char *text, uint64_t unit, uint64_t *size);
 int config_parse_gpa(const char *text, uint64_t *gpa);
 /* The same for a plain decimal number. */
 int config_parse_number(const char *text, uint64_t *number);
+
+/*
+ * The value of --disk, of --port, and the part of them and of --serial that says where a stream of
+ * characters leads. 0, -EINVAL with a line, -ENOMEM. disk->copy and port->copy are the caller's to
+ * free, also after a failure; where->path points into value.
+ */
+int config_parse_disk(const char *value, struct disk_config *disk, struct error *err);
+int config_parse_port(const char *value, struct port_config *port, struct error *err);
+int config_parse_where(
+	enum option_id id, const char *value, struct serial_config *where, struct error *err);
+/* The index of value among the n words, or -EINVAL and a line that begins with what and lists them.
+ */
+int config_parse_word(
+	const char *what, const char *value, const char *const *words, struct error *err);
 
 #endif

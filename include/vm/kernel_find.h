@@ -23,6 +23,13 @@ struct kernel_found {
  */
 int kernel_find(const char *dir, struct kernel_found *found, struct error *err);
 
+/*
+ * The initial RAM disk that a distribution has put beside a kernel of its own: initrd.img-V,
+ * initramfs-V.img or initrd-V for vmlinuz-V, initrd.img for vmlinuz. False when there is none that
+ * this process may read; otherwise path is filled.
+ */
+bool kernel_find_initrd(const char *kernel, char path[PATH_MAX]);
+
 /* Orders kernel versions: numbers by value, "6.2-rc3" before "6.2". <0, 0, >0 as strcmp. */
 int kernel_version_compare(const char *a, const char *b);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * KVM: the host's device, opened once, and a VM on it, made anew for each boot of the guest. Only
- * vm/kvm.c and vcpu/ know <linux/kvm.h>.
+ * vm/kvm*.c and vcpu/ know <linux/kvm.h>.
  */
 #ifndef BANTAM_VM_KVM_H
 #define BANTAM_VM_KVM_H
 
 #include "vm/base.h"
+#include "vm/doorbell.h"
 #include "vm/irq.h"
+#include "vm/msi_router.h"
 
 struct error;
 struct kvm_host;
@@ -44,5 +46,11 @@ struct irq_line kvm_vm_irq_line(struct kvm_vm *vm, unsigned int gsi);
 
 /* Sends messages without a route of their own (KVM_SIGNAL_MSI). */
 struct msi_sink kvm_vm_msi_sink(struct kvm_vm *vm);
+
+/* Messages by eventfd (KVM_IRQFD), see vm/kvm_routes.c. Any thread. */
+struct msi_router kvm_vm_msi_router(struct kvm_vm *vm);
+
+/* Doorbells as ioeventfds (KVM_IOEVENTFD). Any thread. */
+struct doorbell_listener kvm_vm_doorbells(struct kvm_vm *vm);
 
 #endif

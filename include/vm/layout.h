@@ -19,8 +19,15 @@
 #define LAYOUT_MMIO32_SIZE 0x20000000
 #define LAYOUT_ECAM_BASE   0xE0000000 /* PCI configuration space of bus 0, 1 MiB */
 #define LAYOUT_ECAM_SIZE   0x00100000
-#define LAYOUT_IOAPIC_BASE 0xFEC00000
-#define LAYOUT_LAPIC_BASE  0xFEE00000
+/*
+ * Virtio over MMIO: device n is at base + n * step, on GSI LAYOUT_IRQ_PCI + n % LAYOUT_IRQ_PCI_N,
+ * or on one of the ISA interrupts that nobody has, where the command line alone tells of it
+ */
+#define LAYOUT_VIRTIO_MMIO_BASE 0xE0200000
+#define LAYOUT_VIRTIO_MMIO_STEP 0x1000
+#define LAYOUT_VIRTIO_MMIO_MAX	40
+#define LAYOUT_IOAPIC_BASE	0xFEC00000
+#define LAYOUT_LAPIC_BASE	0xFEE00000
 /* KVM on Intel hosts wants four pages for its own use (TSS, identity map): below the ROM area. */
 #define LAYOUT_KVM_IDENTITY_BASE 0xFEFFC000
 #define LAYOUT_KVM_TSS_BASE	 0xFEFFD000
@@ -91,10 +98,12 @@
 #define LAYOUT_IRQ_COM2_4 3
 #define LAYOUT_IRQ_COM1_3 4
 #define LAYOUT_IRQ_RTC	  8
-#define LAYOUT_IRQ_SCI	  9  /* level */
-#define LAYOUT_IRQ_PCI	  16 /* first of 8 for INTx: device d, pin p uses 16 + (d + p) % 8 */
-#define LAYOUT_IRQ_PCI_N  8
-#define LAYOUT_GSI_MSI	  24 /* first GSI for message-signalled interrupts */
-#define LAYOUT_IOAPIC_ID  0
+#define LAYOUT_IRQ_SCI	  9 /* level */
+/* First of 8 for INTx: device d, pin p uses 16 + (d + p) % 8; also for virtio over MMIO */
+#define LAYOUT_IRQ_PCI	 16
+#define LAYOUT_IRQ_PCI_N 8
+#define LAYOUT_IRQ_FREE 5, 6, 7, 10, 11, 12, 14, 15 /* ISA interrupts that nobody has, as many */
+#define LAYOUT_GSI_MSI	 24 /* first GSI for message-signalled interrupts */
+#define LAYOUT_IOAPIC_ID 0
 
 #endif

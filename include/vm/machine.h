@@ -19,7 +19,9 @@
 
 struct chardev;
 struct clock;
+struct disks;
 struct error;
+struct event_loop;
 struct kvm_host;
 struct log;
 struct machine;
@@ -29,10 +31,15 @@ struct machine_env {
 	const char *cmdline;	    /* complete */
 	const struct image *kernel; /* or the flat binary */
 	const struct image *initrds;
+	unsigned int num_initrds;
 	struct kvm_host *kvm; /* NULL: no vCPUs, for --dry-run */
 	const struct clock *clock;
 	struct log *log;
+	struct event_loop *loop; /* the main thread's */
+	struct disks *disks;
 	struct chardev *serial[CONFIG_MAX_SERIAL]; /* NULL where nothing is connected */
+	struct chardev *console;		   /* the virtio console's, or NULL */
+	struct chardev *ports[CONFIG_MAX_PORTS];
 	/* What follows is called from vCPU threads. */
 	struct power_sink power;
 	void (*vcpu_ended)(void *opaque, unsigned int vcpu, enum vcpu_end end);

@@ -27,7 +27,13 @@ enum option_id {
 	OPT_CPUS,
 	OPT_CPU,
 	OPT_NAME,
+	OPT_DISK,
 	OPT_SERIAL,
+	OPT_CONSOLE,
+	OPT_PORT,
+	OPT_RNG,
+	OPT_BALLOON,
+	OPT_TRANSPORT,
 	OPT_ON_REBOOT,
 	OPT_ON_POWEROFF,
 	OPT_ON_PANIC,
@@ -38,7 +44,15 @@ enum option_id {
 	NUM_OPTIONS,
 };
 
-enum option_group { GROUP_BOOT, GROUP_FLAT, GROUP_MACHINE, GROUP_END, GROUP_OTHER, NUM_GROUPS };
+enum option_group {
+	GROUP_BOOT,
+	GROUP_FLAT,
+	GROUP_MACHINE,
+	GROUP_DEVICES,
+	GROUP_END,
+	GROUP_OTHER,
+	NUM_GROUPS
+};
 
 struct option_spec {
 	char short_name;	    /* 0 for none */

@@ -70,21 +70,59 @@ static void check_features(const char *text)
 	}
 }
 
+static void check_where(const struct serial_config *where)
+{
+	bool path = where->kind == SERIAL_FILE || where->kind == SERIAL_UNIX;
+
+	CHECK(path == (where->path != NULL));
+	CHECK(!path || *where->path);
+}
+
 static void check_serial(const struct config *config)
 {
-	int stdio = 0;
+	int stdio = config->console == CONSOLE_VIRTIO;
 
-	CHECK(config->serial[0].kind != SERIAL_NONE);
+	CHECK(config->serial[0].kind != SERIAL_NONE || config->console == CONSOLE_VIRTIO);
 	for (int i = 0; i < CONFIG_MAX_SERIAL; i++) {
 		const struct serial_config *port = &config->serial[i];
-		bool path = port->kind == SERIAL_FILE || port->kind == SERIAL_UNIX;
 
 		stdio += port->kind == SERIAL_STDIO;
-		CHECK(path == (port->path != NULL));
-		CHECK(!path || *port->path);
+		check_where(port);
 		CHECK(!i || port->kind == SERIAL_NONE || config->serial[i - 1].kind != SERIAL_NONE);
 	}
 	CHECK(stdio <= 1);
+}
+
+static void check_disks(const struct config *config)
+{
+	CHECK(config->num_disks <= CONFIG_MAX_DISKS);
+	for (unsigned int i = 0; i < config->num_disks; i++) {
+		const struct disk_config *disk = &config->disks[i];
+
+		CHECK(*disk->path && disk->queues >= 1 && disk->queues <= CONFIG_MAX_DISK_QUEUES);
+		CHECK(disk->cache <= BLK_CACHE_UNSAFE && disk->aio <= BLK_AIO_THREADS);
+		CHECK(disk->aio != BLK_AIO_NATIVE || disk->cache == BLK_CACHE_NONE);
+		CHECK(!disk->serial ||
+			(*disk->serial && strlen(disk->serial) <= CONFIG_MAX_DISK_SERIAL));
+		for (unsigned int j = 0; j < i; j++)
+			CHECK(strcmp(disk->path, config->disks[j].path) ||
+				(disk->read_only && config->disks[j].read_only));
+	}
+}
+
+static void check_ports(const struct config *config)
+{
+	CHECK(config->num_ports <= CONFIG_MAX_PORTS);
+	for (unsigned int i = 0; i < config->num_ports; i++) {
+		const struct port_config *port = &config->ports[i];
+
+		CHECK(*port->name && strlen(port->name) <= CONFIG_MAX_PORT_NAME);
+		CHECK(!strchr(port->name, '/') && *port->name != '.');
+		CHECK(port->where.kind != SERIAL_NONE && port->where.kind != SERIAL_STDIO);
+		check_where(&port->where);
+		for (unsigned int j = 0; j < i; j++)
+			CHECK(strcmp(port->name, config->ports[j].name));
+	}
 }
 
 static void check_config(const struct config *config)
@@ -109,10 +147,13 @@ static void check_config(const struct config *config)
 			!strchr(config->name, '/') && *config->name != '.');
 	if (config->cpu_features)
 		check_features(config->cpu_features);
+	CHECK(!config->balloon || config->balloon_size < config->memory);
 	check_serial(config);
+	check_disks(config);
+	check_ports(config);
 }
 
-static void write_serial(struct args *args, const struct serial_config *port)
+static void write_where(struct args *args, const char *option, const struct serial_config *where)
 {
 	static const char *const words[] = {[SERIAL_STDIO] = "stdio",
 		[SERIAL_NULL] = "null",
@@ -120,8 +161,56 @@ static void write_serial(struct args *args, const struct serial_config *port)
 		[SERIAL_PTY] = "pty",
 		[SERIAL_UNIX] = "unix:"};
 
-	if (port->kind != SERIAL_NONE)
-		add(args, "--serial=%s%s", words[port->kind], port->path ? port->path : "");
+	if (where->kind != SERIAL_NONE)
+		add(args, "%s=%s%s", option, words[where->kind], where->path ? where->path : "");
+}
+
+/* With its commas doubled. out has room for twice the text. */
+static const char *escaped(const char *text, char *out)
+{
+	char *to = out;
+
+	for (; *text; text++) {
+		if (*text == ',')
+			*to++ = ',';
+		*to++ = *text;
+	}
+	*to = '\0';
+	return out;
+}
+
+static void write_disk(struct args *args, const struct disk_config *disk)
+{
+	static const char *const caches[] = {"none", "writeback", "writethrough", "unsafe"};
+	static const char *const aio[] = {"", ",aio=native", ",aio=threads"};
+	char path[2 * INPUT_SIZE + 1], serial[2 * CONFIG_MAX_DISK_SERIAL + 1];
+
+	add(args, "--disk=%s,cache=%s%s%s%s,queues=%u%s%s", escaped(disk->path, path),
+		caches[disk->cache], aio[disk->aio], disk->serial ? ",serial=" : "",
+		disk->serial ? escaped(disk->serial, serial) : "", disk->queues,
+		disk->read_only ? ",ro" : "", disk->iothread ? ",iothread" : "");
+}
+
+static void write_devices(struct args *args, const struct config *config)
+{
+	static const char *const transports[] = {"pci", "mmio", "mmio-cmdline"};
+	char option[128];
+
+	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		write_where(args, "--serial", &config->serial[i]);
+	for (unsigned int i = 0; i < config->num_disks; i++)
+		write_disk(args, &config->disks[i]);
+	for (unsigned int i = 0; i < config->num_ports; i++) {
+		snprintf(option, sizeof(option), "--port=%s", config->ports[i].name);
+		write_where(args, option, &config->ports[i].where);
+	}
+	if (config->console == CONSOLE_VIRTIO)
+		add(args, "--console=virtio");
+	if (config->rng)
+		add(args, "--rng");
+	if (config->balloon)
+		add(args, "--balloon=%lluB", (unsigned long long)config->balloon_size);
+	add(args, "--transport=%s", transports[config->transport]);
 }
 
 static void write_config(struct args *args, const struct config *config)
@@ -136,8 +225,7 @@ static void write_config(struct args *args, const struct config *config)
 	add(args, "--on-poweroff=%s", ends[config->on_poweroff]);
 	add(args, "--on-panic=%s", ends[config->on_panic]);
 	add(args, "--kvm=%s", config->kvm_device);
-	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
-		write_serial(args, &config->serial[i]);
+	write_devices(args, config);
 	for (unsigned int i = 0; i < config->num_initrds; i++)
 		add(args, "-i%s", config->initrds[i]);
 	if (*config->cmdline)
@@ -169,6 +257,32 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
+static bool same_where(const struct serial_config *a, const struct serial_config *b)
+{
+	return a->kind == b->kind && same_text(a->path, b->path);
+}
+
+static bool same_disk(const struct disk_config *a, const struct disk_config *b)
+{
+	return same_text(a->path, b->path) && same_text(a->serial, b->serial) &&
+	       a->read_only == b->read_only && a->cache == b->cache && a->aio == b->aio &&
+	       a->queues == b->queues && a->iothread == b->iothread;
+}
+
+static void check_same_devices(const struct config *a, const struct config *b)
+{
+	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		CHECK(same_where(&a->serial[i], &b->serial[i]));
+	CHECK(a->num_disks == b->num_disks && a->num_ports == b->num_ports);
+	for (unsigned int i = 0; i < a->num_disks; i++)
+		CHECK(same_disk(&a->disks[i], &b->disks[i]));
+	for (unsigned int i = 0; i < a->num_ports; i++)
+		CHECK(same_text(a->ports[i].name, b->ports[i].name) &&
+			same_where(&a->ports[i].where, &b->ports[i].where));
+	CHECK(a->console == b->console && a->transport == b->transport && a->rng == b->rng);
+	CHECK(a->balloon == b->balloon && (!a->balloon || a->balloon_size == b->balloon_size));
+}
+
 static void check_same(const struct config *a, const struct config *b)
 {
 	CHECK(a->memory == b->memory && a->cpus == b->cpus && a->hugepages == b->hugepages);
@@ -182,9 +296,7 @@ static void check_same(const struct config *a, const struct config *b)
 	CHECK(a->default_cmdline == b->default_cmdline && a->num_initrds == b->num_initrds);
 	for (unsigned int i = 0; i < a->num_initrds; i++)
 		CHECK(same_text(a->initrds[i], b->initrds[i]));
-	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
-		CHECK(a->serial[i].kind == b->serial[i].kind &&
-			same_text(a->serial[i].path, b->serial[i].path));
+	check_same_devices(a, b);
 }
 
 static void check_round_trip(const struct config *config)
@@ -211,9 +323,10 @@ static bool is_blank(char c)
 }
 
 /* buf is the default words that are wanted, then the user's, without the blanks around them. */
-static void check_words(const char *user, bool enabled, const char *buf)
+static void check_words(const char *user, const struct cmdline_defaults *defaults, const char *buf)
 {
-	static const char console[] = "console=ttyS0";
+	const char *console = defaults->hvc0 ? "console=hvc0" : "console=ttyS0";
+	const bool root = defaults->enabled && defaults->disk && !cmdline_has_key(user, "root");
 	size_t len = strlen(buf), user_len, ours;
 
 	while (is_blank(*user))
@@ -223,19 +336,24 @@ static void check_words(const char *user, bool enabled, const char *buf)
 		user_len--;
 	CHECK(len >= user_len && !memcmp(buf + len - user_len, user, user_len));
 	ours = len - user_len;
-	CHECK(enabled || !ours);
-	if (!enabled || cmdline_has_key(user, "console"))
-		CHECK(!memmem(buf, ours, console, strlen(console)));
+	CHECK(defaults->enabled || !ours);
+	if (!defaults->enabled || cmdline_has_key(user, "console"))
+		CHECK(!memmem(buf, ours, "console", strlen("console")));
 	else
 		CHECK(ours >= strlen(console) && !memcmp(buf, console, strlen(console)));
+	CHECK(root == (memmem(buf, ours, "root=/dev/vda", strlen("root=/dev/vda")) != NULL));
 }
 
-static void check_cmdline(const char *user, bool enabled)
+static void check_cmdline(const struct config *config)
 {
-	const struct cmdline_defaults defaults = {.enabled = enabled, .serial1 = true};
+	const struct cmdline_defaults defaults = {.enabled = config->default_cmdline,
+		.serial1 = true,
+		.hvc0 = config->console == CONSOLE_VIRTIO,
+		.disk = config->num_disks > 0,
+		.read_only = config->disks[0].read_only};
 	struct error err = {""};
 	char buf[CMDLINE_SIZE], exact[CMDLINE_SIZE];
-	int r = cmdline_compose(user, &defaults, buf, sizeof(buf), &err);
+	int r = cmdline_compose(config->cmdline, &defaults, buf, sizeof(buf), &err);
 	size_t len = strnlen(buf, sizeof(buf));
 
 	CHECK(len < sizeof(buf));
@@ -244,9 +362,10 @@ static void check_cmdline(const char *user, bool enabled)
 		check_line(&err);
 		return;
 	}
-	check_words(user, enabled, buf);
-	CHECK(!cmdline_compose(user, &defaults, exact, len + 1, NULL) && !strcmp(exact, buf));
-	CHECK(!len || cmdline_compose(user, &defaults, exact, len, NULL) == -E2BIG);
+	check_words(config->cmdline, &defaults, buf);
+	CHECK(!cmdline_compose(config->cmdline, &defaults, exact, len + 1, NULL) &&
+		!strcmp(exact, buf));
+	CHECK(!len || cmdline_compose(config->cmdline, &defaults, exact, len, NULL) == -E2BIG);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -274,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_config(&config);
 		check_round_trip(&config);
 	}
-	check_cmdline(config.cmdline, config.default_cmdline);
+	check_cmdline(&config);
 	config_destroy(&config);
 	return 0;
 }

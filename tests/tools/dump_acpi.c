@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes the ACPI tables of a machine to files, one each, for iasl: dump_acpi DIRECTORY [CPUS].
+ * Writes the ACPI tables of a machine to files, one each, for iasl:
+ *
+ *	dump_acpi DIRECTORY [CPUS [VIRTIO-MMIO-DEVICES]]
+ *
  * Linked with tests/unit/acpi_walk.o and libcore.a.
  */
 #include <stdio.h>
@@ -39,12 +42,14 @@ int main(int argc, char **argv)
 	uint64_t rsdp;
 	void *ram = calloc(1, MiB);
 
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: dump_acpi DIRECTORY [CPUS]\n");
+	if (argc >= 3)
+		config.num_cpus = (unsigned int)strtoul(argv[2], NULL, 0);
+	if (argc == 4)
+		config.virtio_mmio = (unsigned int)strtoul(argv[3], NULL, 0);
+	if (argc < 2 || argc > 4 || config.virtio_mmio > LAYOUT_VIRTIO_MMIO_MAX) {
+		fprintf(stderr, "usage: dump_acpi DIRECTORY [CPUS [VIRTIO-MMIO-DEVICES]]\n");
 		return 2;
 	}
-	if (argc == 3)
-		config.num_cpus = (unsigned int)strtoul(argv[2], NULL, 0);
 	if (!ram || guest_mem_create(&mem) || guest_mem_add(mem, 0, MiB, ram))
 		abort();
 	if (acpi_build(mem, &config, &rsdp, &err)) {

@@ -72,6 +72,52 @@ static void composed(void **state)
 	}
 }
 
+#define HVC  "console=hvc0"
+#define ROOT "root=/dev/vda"
+
+/* What the machine has, and what is said of its disk and its console. */
+static const struct {
+	const char *user;
+	struct cmdline_defaults machine;
+	const char *result;
+} devices[] = {
+	{"", {.hvc0 = true}, HVC " " PANIC},
+	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC},
+	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " console=ttyS0"},
+	{"console=tty0", {.hvc0 = true}, PANIC " console=tty0"},
+	{"", {.serial1 = true, .disk = true}, CONSOLE " " PANIC " " ROOT " rw"},
+	{"", {.disk = true, .read_only = true}, PANIC " " ROOT},
+	{"", {.read_only = true}, PANIC},
+	{"quiet", {.disk = true, .hvc0 = true}, HVC " " PANIC " " ROOT " rw quiet"},
+	{"root=/dev/vda1", {.disk = true}, PANIC " root=/dev/vda1"},
+	{"root=UUID=1-2 ro", {.disk = true}, PANIC " root=UUID=1-2 ro"},
+	{"ro", {.disk = true}, PANIC " " ROOT " ro"},
+	{"rw", {.disk = true}, PANIC " " ROOT " rw"},
+	{"rw", {.disk = true, .read_only = true}, PANIC " " ROOT " rw"},
+	{"rootwait", {.disk = true}, PANIC " " ROOT " rw rootwait"},
+	{"rootflags=ro", {.disk = true}, PANIC " " ROOT " rw rootflags=ro"},
+	{"rdinit=/bin/sh", {.disk = true}, PANIC " " ROOT " rw rdinit=/bin/sh"},
+	{"-- root=x ro", {.disk = true}, PANIC " " ROOT " rw -- root=x ro"},
+};
+
+static void composed_for_devices(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		struct cmdline_defaults machine = devices[i].machine;
+		char buf[256];
+
+		machine.enabled = true;
+		assert_int_equal(
+			cmdline_compose(devices[i].user, &machine, buf, sizeof(buf), NULL), 0);
+		assert_string_equal(buf, devices[i].result);
+		machine.enabled = false;
+		assert_int_equal(
+			cmdline_compose(devices[i].user, &machine, buf, sizeof(buf), NULL), 0);
+		assert_string_equal(buf, devices[i].user);
+	}
+}
+
 /* It fits exactly or is refused whole; the allocation is exact, so ASan sees one byte too many. */
 static void size_limit(void **state)
 {
@@ -165,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(composed),
+		cmocka_unit_test(composed_for_devices),
 		cmocka_unit_test(size_limit),
 		cmocka_unit_test(control_characters),
 		cmocka_unit_test(keys),

@@ -10,51 +10,16 @@
 
 #include <cmocka.h>
 
-#include "vm/config.h"
+#include "config_line.h"
 #include "vm/error.h"
-
-enum { MAX_ARGS = 40 };
-
-/* A command line in one string, split at blanks; '~' stands for a blank inside an argument. */
-struct line {
-	char text[1024];
-	char *argv[MAX_ARGS + 1];
-	int argc;
-};
-
-static void split(struct line *line, const char *text)
-{
-	char *save = NULL;
-
-	snprintf(line->text, sizeof(line->text), "run %s", text);
-	line->argc = 0;
-	for (char *arg = strtok_r(line->text, " ", &save); arg; arg = strtok_r(NULL, " ", &save)) {
-		assert_true(line->argc < MAX_ARGS);
-		line->argv[line->argc++] = arg;
-		for (char *p = arg; *p; p++)
-			if (*p == '~')
-				*p = ' ';
-	}
-	line->argv[line->argc] = NULL;
-}
-
-static void parse_ok(struct config *config, struct line *line, const char *text)
-{
-	struct error err = {""};
-
-	split(line, text);
-	config_init(config);
-	if (config_parse(config, line->argc, line->argv, &err) || config_validate(config, &err))
-		fail_msg("'%s' was refused: %s", text, err.text);
-}
 
 static void defaults(void **state)
 {
 	struct config config;
-	struct line line;
+	struct config_line line;
 
 	(void)state;
-	parse_ok(&config, &line, "");
+	config_line_ok(&config, &line, "");
 	assert_null(config.kernel);
 	assert_int_equal(config.num_initrds, 0);
 	assert_string_equal(config.cmdline, "");
@@ -64,6 +29,10 @@ static void defaults(void **state)
 	assert_int_equal(config.cpus, 1);
 	assert_int_equal(config.serial[0].kind, SERIAL_STDIO);
 	assert_int_equal(config.serial[1].kind, SERIAL_NONE);
+	assert_int_equal(config.console, CONSOLE_SERIAL);
+	assert_int_equal(config.transport, TRANSPORT_PCI);
+	assert_int_equal(config.num_disks + config.num_ports, 0);
+	assert_false(config.rng || config.balloon);
 	assert_int_equal(config.on_reboot, END_RESTART);
 	assert_int_equal(config.on_poweroff, END_EXIT);
 	assert_int_equal(config.on_panic, END_EXIT);
@@ -75,10 +44,10 @@ static void defaults(void **state)
 static void every_option(void **state)
 {
 	struct config config;
-	struct line line;
+	struct config_line line;
 
 	(void)state;
-	parse_ok(&config, &line,
+	config_line_ok(&config, &line,
 		"-vv -k bzImage --initrd=a.img -i b.img -a root=/dev/vda~ro --cmdline quiet -m2G "
 		"-c 8 "
 		"--name web-1.test_x --on-reboot exit --on-poweroff=restart --on-panic pause "
@@ -142,9 +111,9 @@ static void spellings(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct config config;
-		struct line line;
+		struct config_line line;
 
-		parse_ok(&config, &line, cases[i].text);
+		config_line_ok(&config, &line, cases[i].text);
 		assert_string_equal(config.kernel, cases[i].kernel);
 		assert_int_equal(config.memory, cases[i].memory);
 		assert_int_equal(config.verbose, cases[i].verbose);
@@ -177,9 +146,9 @@ static void flat_programs(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct config config;
-		struct line line;
+		struct config_line line;
 
-		parse_ok(&config, &line, cases[i].text);
+		config_line_ok(&config, &line, cases[i].text);
 		assert_string_equal(config.flat, cases[i].file);
 		assert_int_equal(config.flat_gpa, cases[i].gpa);
 		assert_int_equal(config.flat_mode, cases[i].mode);
@@ -276,64 +245,37 @@ static const struct refusal {
 static void refused(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-		struct error err = {""};
-		struct config config;
-		struct line line;
-		int r;
-
-		split(&line, refusals[i].text);
-		config_init(&config);
-		r = config_parse(&config, line.argc, line.argv, &err);
-		if (!r)
-			r = config_validate(&config, &err);
-		if (r != -EINVAL)
-			fail_msg("'%s': %d", refusals[i].text, r);
-		if (!strstr(err.text, refusals[i].words))
-			fail_msg("'%s': '%s', not '%s'", refusals[i].text, err.text,
-				refusals[i].words);
-		config_destroy(&config);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+		config_line_refused(refusals[i].text, refusals[i].words);
 }
 
 static void too_many_initrds(void **state)
 {
 	char text[512] = "";
-	struct error err = {""};
 	struct config config;
-	struct line line;
+	struct config_line line;
 
 	(void)state;
 	for (int i = 0; i < LOADER_MAX_INITRDS; i++)
 		strcat(text, "-ix ");
-	parse_ok(&config, &line, text);
+	config_line_ok(&config, &line, text);
 	assert_int_equal(config.num_initrds, LOADER_MAX_INITRDS);
 	config_destroy(&config);
-	split(&line, strcat(text, "-ix "));
-	config_init(&config);
-	assert_int_equal(config_parse(&config, line.argc, line.argv, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "more than 16 files"));
-	config_destroy(&config);
+	config_line_refused(strcat(text, "-ix "), "more than 16 files");
 }
 
 static void long_socket_path(void **state)
 {
 	char text[200];
-	struct error err = {""};
 	struct config config;
-	struct line line;
+	struct config_line line;
 
 	(void)state;
 	snprintf(text, sizeof(text), "--serial unix:%0107d", 0);
-	parse_ok(&config, &line, text);
+	config_line_ok(&config, &line, text);
 	config_destroy(&config);
 	snprintf(text, sizeof(text), "--serial unix:%0108d", 0);
-	split(&line, text);
-	config_init(&config);
-	assert_int_equal(config_parse(&config, line.argc, line.argv, &err), 0);
-	assert_int_equal(config_validate(&config, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "107 bytes at most"));
-	config_destroy(&config);
+	config_line_refused(text, "107 bytes at most");
 }
 
 static void help_asked(void **state)
@@ -344,9 +286,9 @@ static void help_asked(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		struct config config;
-		struct line line;
+		struct config_line line;
 
-		split(&line, lines[i]);
+		config_line_split(&line, lines[i]);
 		config_init(&config);
 		assert_int_equal(config_parse(&config, line.argc, line.argv, NULL), 1);
 		config_destroy(&config);
@@ -357,19 +299,19 @@ static void other_verbs(void **state)
 {
 	struct error err = {""};
 	struct config config;
-	struct line line;
+	struct config_line line;
 
 	(void)state;
-	split(&line, "--kvm /x -v");
+	config_line_split(&line, "--kvm /x -v");
 	config_init(&config);
 	assert_int_equal(config_parse_verb(&config, VERB_DOCTOR, line.argc, line.argv, &err), 0);
 	assert_string_equal(config.kvm_device, "/x");
 	assert_int_equal(config.verbose, 1);
-	split(&line, "-m 1G");
+	config_line_split(&line, "-m 1G");
 	assert_int_equal(
 		config_parse_verb(&config, VERB_DOCTOR, line.argc, line.argv, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "unknown option '-m' (see 'bantam help doctor')"));
-	split(&line, "bzImage");
+	config_line_split(&line, "bzImage");
 	assert_int_equal(
 		config_parse_verb(&config, VERB_VERSION, line.argc, line.argv, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "bantam version takes no 'bzImage'"));

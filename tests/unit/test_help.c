@@ -67,6 +67,34 @@ static void help_is_complete(void **state)
 	free(text);
 }
 
+/* Without blanks and line ends: where help breaks its lines does not matter. */
+static void squeeze(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; from++)
+		if (!strchr(" \n", *from))
+			*to++ = *from;
+	*to = '\0';
+}
+
+static void help_is_not_cut(void **state)
+{
+	char *text = printed(help_print, "run");
+
+	(void)state;
+	squeeze(text);
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++) {
+		const struct option_spec *spec = option_spec(id);
+		char all[1024];
+
+		snprintf(all, sizeof(all), "%s%s", spec->brief, spec->more ? spec->more : "");
+		squeeze(all);
+		assert_has(text, all);
+	}
+	free(text);
+}
+
 static void help_fits_80_columns(void **state)
 {
 	(void)state;
@@ -148,6 +176,14 @@ static const struct {
 	{"bantam run --kernel=/dev/nul", "bantam run --kernel = /dev/nul", "/dev/null"},
 	{"bantam run /dev/nul", "bantam run /dev/nul", "/dev/null"},
 	{"bantam run -v /dev/nul", "bantam run -v /dev/nul", "/dev/null"},
+	{"bantam run -d /dev/nul", "bantam run -d /dev/nul", "/dev/null"},
+	{"bantam run --disk=/dev/nul", "bantam run --disk = /dev/nul", "/dev/null"},
+	{"bantam run --con", "bantam run --con", "--console"},
+	{"bantam run --console ", "bantam run --console ''", "serial virtio"},
+	{"bantam run --console=v", "bantam run --console = v", "virtio"},
+	{"bantam run --transport ", "bantam run --transport ''", "pci mmio mmio-cmdline"},
+	{"bantam run --transport=mm", "bantam run --transport = mm", "mmio mmio-cmdline"},
+	{"bantam run --balloon ", "bantam run --balloon ''", ""},
 	{"bantam run -m ", "bantam run -m ''", ""},
 	{"bantam doctor --", "bantam doctor --", "--kvm --verbose --help"},
 	{"bantam doctor --m", "bantam doctor --m", ""},
@@ -190,6 +226,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(help_is_complete),
+		cmocka_unit_test(help_is_not_cut),
 		cmocka_unit_test(help_fits_80_columns),
 		cmocka_unit_test(help_by_verb),
 		cmocka_unit_test(completion_is_complete),

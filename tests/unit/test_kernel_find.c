@@ -191,6 +191,31 @@ static void version_order(void **state)
 	}
 }
 
+/* Each distribution's name, by the kernel it belongs to; Fedora's and SUSE's have no dot before. */
+static void initrd_beside(void **state)
+{
+	static const struct {
+		const char *kernel, *initrd;
+	} pairs[] = {
+		{"vmlinuz-6.1.0-18-amd64", "initrd.img-6.1.0-18-amd64"},
+		{"vmlinuz-6.8.5-301.fc40.x86_64", "initramfs-6.8.5-301.fc40.x86_64.img"},
+		{"vmlinuz-6.4.0-150600.21-default", "initrd-6.4.0-150600.21-default"},
+		{"vmlinuz", "initrd.img"},
+	};
+	const struct boot *boot = *state;
+	char kernel[512], path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		snprintf(kernel, sizeof(kernel), "%s/%s", boot->dir, pairs[i].kernel);
+		assert_false(kernel_find_initrd(kernel, path));
+		add(boot, pairs[i].initrd, 0644);
+		assert_true(kernel_find_initrd(kernel, path));
+		assert_string_equal(path, path_of(boot, pairs[i].initrd));
+	}
+	assert_false(kernel_find_initrd(path_of(boot, "bzImage"), path));
+	assert_false(kernel_find_initrd("vmlinuz-of-nowhere", path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +224,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_unreadable, make_boot, remove_boot),
 		cmocka_unit_test_setup_teardown(nothing_there, make_boot, remove_boot),
 		cmocka_unit_test_setup_teardown(longest_name, make_boot, remove_boot),
+		cmocka_unit_test_setup_teardown(initrd_beside, make_boot, remove_boot),
 		cmocka_unit_test(version_order),
 	};
 

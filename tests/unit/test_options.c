@@ -56,6 +56,11 @@ static void table_is_unambiguous(void **state)
 		assert_non_null(option_spec(a)->name);
 		assert_non_null(option_spec(a)->brief);
 		assert_true(option_spec(a)->verbs);
+		assert_non_null(option_group_title(option_spec(a)->group));
+		if (option_spec(a)->file || option_spec(a)->choices)
+			assert_non_null(option_spec(a)->value);
+		if (option_spec(a)->closed)
+			assert_non_null(option_spec(a)->choices);
 		for (enum option_id b = 0; b < a; b++) {
 			assert_string_not_equal(option_spec(a)->name, option_spec(b)->name);
 			if (option_spec(a)->short_name)

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opened once, and closed in reverse: command line, images, KVM's device, event loop and signals,
+ * disks, character back ends. The terminal comes last, so that what fails before it is printed on
+ * a terminal in its normal mode.
+ */
+#include "vm_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "devices/char.h"
+#include "vm/cmdline.h"
+#include "vm/disks.h"
+#include "vm/error.h"
+#include "vm/exit_code.h"
+#include "vm/kernel_find.h"
+#include "vm/kvm.h"
+#include "vm/log.h"
+#include "vm/machine.h"
+
+enum { CMDLINE_SIZE = 65536 };
+
+/* ---- requests from outside ---- */
+
+static void suspend(struct vm *vm)
+{
+	char_stdio_suspend(vm->terminal);
+	raise(SIGSTOP);
+	char_stdio_resume(vm->terminal);
+}
+
+static void on_console_command(void *opaque, enum console_command command)
+{
+	struct vm *vm = opaque;
+
+	switch (command) {
+	case CONSOLE_QUIT:
+		vm_order_end(vm, VM_END_QUIT);
+		break;
+	case CONSOLE_RESET:
+		vm_request_end(vm, VM_END_REBOOT);
+		break;
+	case CONSOLE_POWER_BUTTON:
+		if (vm->machine)
+			machine_power_button(vm->machine);
+		break;
+	case CONSOLE_SUSPEND:
+		suspend(vm);
+		break;
+	}
+}
+
+static void on_signal(void *opaque, uint32_t events)
+{
+	struct vm *vm = opaque;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(vm->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGTSTP:
+		suspend(vm);
+		break;
+	case SIGCONT:
+		char_stdio_resume(vm->terminal);
+		break;
+	case SIGWINCH:
+		char_stdio_resized(vm->terminal);
+		break;
+	case SIGPWR:
+		if (vm->machine)
+			machine_power_button(vm->machine);
+		break;
+	case SIGUSR1:
+		disks_refresh(vm->disks);
+		break;
+	default:
+		atomic_store(&vm->signal, (int)info.ssi_signo);
+		vm_order_end(vm, VM_END_SIGNAL);
+		break;
+	}
+}
+
+/* ---- resources ---- */
+
+/* Whoever started us may have: nohup, or a shell without job control behind "&". */
+static bool is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/*
+ * Blocked before any thread is made, so that the signals reach the descriptor alone. What is
+ * ignored stays so: blocking it would bring it back.
+ */
+static int open_signals(struct vm *vm, struct error *err)
+{
+	static const int caught[] = {
+		SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
+	sigset_t set;
+	int rc;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
+		if (!is_ignored(caught[i]))
+			sigaddset(&set, caught[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	vm->signals = (struct event_source){
+		.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+		.events = EPOLLIN,
+		.fn = on_signal,
+		.opaque = vm,
+	};
+	if (vm->signals.fd < 0)
+		return error_set_errno(err, -errno, "signalfd");
+	rc = event_loop_add(vm->loop, &vm->signals);
+	return rc < 0 ? error_set_errno(err, rc, "signalfd") : vcpu_signal_setup(err);
+}
+
+static int open_loop(struct vm *vm, struct error *err)
+{
+	int rc = event_loop_create(&vm->loop);
+
+	if (!rc)
+		rc = timer_queue_create(vm->loop, &vm->timers);
+	return rc < 0 ? error_set_errno(err, rc, "event loop") : open_signals(vm, err);
+}
+
+static int open_char(
+	struct vm *vm, const struct serial_config *where, struct chardev **dev, struct error *err)
+{
+	const struct char_config config = {
+		.loop = vm->loop,
+		.clock = timer_queue_clock(vm->timers),
+		.log = vm->log,
+		.command = on_console_command,
+		.opaque = vm,
+	};
+	int rc = 0;
+
+	switch (where->kind) {
+	case SERIAL_NONE:
+	case SERIAL_NULL:
+		break;
+	case SERIAL_STDIO:
+		rc = char_stdio_create(&config, STDIN_FILENO, STDOUT_FILENO, dev, err);
+		vm->terminal = *dev;
+		break;
+	case SERIAL_FILE:
+		rc = char_file_create(&config, where->path, dev, err);
+		break;
+	case SERIAL_PTY:
+		rc = char_pty_create(&config, dev, err);
+		break;
+	case SERIAL_UNIX:
+		rc = char_unix_create(&config, where->path, dev, err);
+		break;
+	}
+	return rc;
+}
+
+static int open_chars(struct vm *vm, struct error *err)
+{
+	const struct serial_config console = {
+		.kind = vm->config->console == CONSOLE_VIRTIO ? SERIAL_STDIO : SERIAL_NONE};
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < vm->config->num_ports; i++)
+		rc = open_char(vm, &vm->config->ports[i].where, &vm->ports[i], err);
+	for (unsigned int i = 0; !rc && i < CONFIG_MAX_SERIAL; i++)
+		rc = open_char(vm, &vm->config->serial[i], &vm->serial[i], err);
+	return rc < 0 ? rc : open_char(vm, &console, &vm->console, err);
+}
+
+/* NULL: *rc is the negative errno. */
+static const char *kernel_path(struct vm *vm, int *rc, struct error *err)
+{
+	const struct config *config = vm->config;
+
+	if (config->flat)
+		return config->flat;
+	if (config->kernel)
+		return config->kernel;
+	vm->found = malloc(sizeof(*vm->found));
+	if (!vm->found) {
+		*rc = error_set_errno(err, -ENOMEM, "looking for a kernel");
+		return NULL;
+	}
+	*rc = kernel_find("/boot", vm->found, err);
+	if (*rc < 0)
+		return NULL;
+	log_msg(vm->log, LOG_INFO, "no kernel given, booting %s", vm->found->path);
+	if (vm->found->newer[0])
+		log_msg(vm->log, LOG_WARN, "%s is newer, but cannot be read", vm->found->newer);
+	return vm->found->path;
+}
+
+static int open_initrd(struct vm *vm, const char *path, struct error *err)
+{
+	int rc = image_open(path, &vm->initrds[vm->num_initrds], err);
+
+	vm->num_initrds += !rc;
+	return rc;
+}
+
+/*
+ * A distribution's kernel finds no disk without its initial RAM disk: the drivers are in there. So
+ * who gives a disk and no initrd gets the one beside the kernel.
+ */
+static int open_default_initrd(struct vm *vm, const char *kernel, struct error *err)
+{
+	const struct config *config = vm->config;
+	char path[PATH_MAX];
+
+	if (config->num_initrds || !config->num_disks || config->flat ||
+		cmdline_has_key(vm->cmdline, "noinitrd") || !kernel_find_initrd(kernel, path))
+		return 0;
+	log_msg(vm->log, LOG_INFO, "no initrd given, taking %s (-a noinitrd: none)", path);
+	return open_initrd(vm, path, err);
+}
+
+static int open_images(struct vm *vm, struct error *err)
+{
+	int rc = 0;
+	const char *path = kernel_path(vm, &rc, err);
+
+	if (!path)
+		return rc;
+	rc = image_open(path, &vm->kernel, err);
+	if (rc < 0)
+		return rc;
+	vm->kernel_open = true;
+	for (unsigned int i = 0; !rc && i < vm->config->num_initrds; i++)
+		rc = open_initrd(vm, vm->config->initrds[i], err);
+	return rc < 0 ? rc : open_default_initrd(vm, path, err);
+}
+
+static int compose_cmdline(struct vm *vm, struct error *err)
+{
+	const struct cmdline_defaults defaults = {
+		.enabled = vm->config->default_cmdline,
+		.serial1 = vm->config->serial[0].kind != SERIAL_NONE,
+		.hvc0 = vm->config->console == CONSOLE_VIRTIO,
+		.disk = vm->config->num_disks > 0,
+		.read_only = vm->config->disks[0].read_only,
+	};
+
+	vm->cmdline = malloc(CMDLINE_SIZE);
+	if (!vm->cmdline)
+		return error_set_errno(err, -ENOMEM, "command line");
+	return cmdline_compose(vm->config->cmdline, &defaults, vm->cmdline, CMDLINE_SIZE, err);
+}
+
+/* Whether what could not be opened is what the person gave, rather than the host that failed. */
+static int code_of(int rc)
+{
+	switch (rc) {
+	case -EIO:
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -EAGAIN: /* threads, or asynchronous I/O, as much as the host allows */
+		return EXIT_HOST;
+	default:
+		return EXIT_USAGE;
+	}
+}
+
+int vm_host_open(struct vm *vm, int *code, struct error *err)
+{
+	const struct config *config = vm->config;
+	int rc;
+
+	vm->signals.fd = -1;
+	rc = compose_cmdline(vm, err);
+	if (!rc)
+		rc = open_images(vm, err);
+	if (rc < 0) {
+		*code = code_of(rc);
+		return rc;
+	}
+	if (!config->dry_run)
+		rc = kvm_host_open(config->kvm_device, &vm->kvm, err);
+	if (!rc)
+		rc = open_loop(vm, err);
+	if (rc < 0)
+		return rc;
+	rc = disks_open(config, vm->log, &vm->disks, err);
+	if (rc < 0) {
+		*code = code_of(rc);
+		return rc;
+	}
+	return config->dry_run ? 0 : open_chars(vm, err);
+}
+
+void vm_host_close(struct vm *vm)
+{
+	chardev_close(vm->console);
+	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		chardev_close(vm->serial[i]);
+	for (unsigned int i = 0; i < CONFIG_MAX_PORTS; i++)
+		chardev_close(vm->ports[i]);
+	disks_close(vm->disks);
+	if (vm->signals.fd >= 0) {
+		event_loop_remove(vm->loop, &vm->signals);
+		close(vm->signals.fd);
+	}
+	timer_queue_destroy(vm->timers);
+	event_loop_destroy(vm->loop);
+	kvm_host_close(vm->kvm);
+	for (unsigned int i = 0; i < vm->num_initrds; i++)
+		image_close(&vm->initrds[i]);
+	if (vm->kernel_open)
+		image_close(&vm->kernel);
+	free(vm->cmdline);
+	free(vm->found);
+}

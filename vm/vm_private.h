@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them. */
+#ifndef BANTAM_VM_VM_PRIVATE_H
+#define BANTAM_VM_VM_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "loader/image.h"
+#include "vm/clock.h"
+#include "vm/event_loop.h"
+#include "vm/vm.h"
+
+struct chardev;
+struct disks;
+struct kernel_found;
+struct kvm_host;
+struct machine;
+
+struct vm {
+	const struct config *config;
+	struct log *log;
+	struct event_loop *loop;
+	struct timer_queue *timers;
+	struct kvm_host *kvm;
+	struct kernel_found *found; /* the kernel's path, when none was named */
+	struct image kernel, initrds[LOADER_MAX_INITRDS];
+	bool kernel_open;
+	unsigned int num_initrds; /* open */
+	char *cmdline;
+	struct chardev *serial[CONFIG_MAX_SERIAL];
+	struct chardev *console;  /* virtio's, when stdio is that, or NULL */
+	struct chardev *ports[CONFIG_MAX_PORTS];
+	struct chardev *terminal; /* the one on stdio, or NULL */
+	struct disks *disks;
+	struct event_source signals;
+	struct machine *machine;
+	struct timer halt_timer;
+	uint64_t halt_period_ns;
+
+	/* The loop's thread only: what the person or the system asked for, whoever was first. */
+	enum vm_end order;
+
+	_Atomic int end;     /* enum vm_end, the first request */
+	_Atomic bool ending; /* the vCPUs shall leave */
+	_Atomic unsigned int ended_vcpu;
+	_Atomic int signal;
+};
+
+/* Opens everything that config names. -errno with a line, and *code as for vm_create. */
+int vm_host_open(struct vm *vm, int *code, struct error *err);
+/* Takes what was opened by half; the machine is gone. */
+void vm_host_close(struct vm *vm);
+
+/* What a person or the system wants: counts also when the guest ends at the same moment. */
+void vm_order_end(struct vm *vm, enum vm_end end);
+
+#endif
