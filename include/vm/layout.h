@@ -102,7 +102,7 @@
 /* First of 8 for INTx: device d, pin p uses 16 + (d + p) % 8; also for virtio over MMIO */
 #define LAYOUT_IRQ_PCI	 16
 #define LAYOUT_IRQ_PCI_N 8
-#define LAYOUT_IRQ_FREE 5, 6, 7, 10, 11, 12, 14, 15 /* ISA interrupts that nobody has, as many */
+#define LAYOUT_IRQ_FREE	 5, 6, 7, 10, 11, 12, 14, 15 /* ISA interrupts that nobody has, as many */
 #define LAYOUT_GSI_MSI	 24 /* first GSI for message-signalled interrupts */
 #define LAYOUT_IOAPIC_ID 0
 
