@@ -28,7 +28,7 @@ struct vm {
 	unsigned int num_initrds; /* open */
 	char *cmdline;
 	struct chardev *serial[CONFIG_MAX_SERIAL];
-	struct chardev *console;  /* virtio's, when stdio is that, or NULL */
+	struct chardev *console; /* virtio's, when stdio is that, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	struct chardev *terminal; /* the one on stdio, or NULL */
 	struct disks *disks;
