@@ -21,7 +21,7 @@
  * some commits in a row that left nothing to wait for, the loop is told not to listen to the
  * eventfd, so nobody needs to keep it quiet, and a request costs one system call. The first commit
  * that does leave something makes the loop listen again. The eventfd itself stays in the iocbs: one
- * that nobody listens to costs the kernel an addition, while a request without it could not be
+ * that nobody listens to costs the kernel next to nothing, while a request without it could not be
  * waited for but by a thread of its own.
  *
  * Flushes. At most one fdatasync is under way, for all that asked for it before it began: that

@@ -253,6 +253,38 @@ static void test_file_size_limit(void **state)
 	signal(SIGXFSZ, SIG_DFL);
 }
 
+static void threadless_child(struct blk_fake *f)
+{
+	const struct rlimit none = {0};
+	const struct blk_config config = {.path = f->file.path, .cache = BLK_CACHE_WRITEBACK};
+	struct blk *blk;
+	int rc;
+
+	/* No limit holds for root. */
+	if (blk_raw_create(&config, &blk, NULL) || setrlimit(RLIMIT_NPROC, &none) ||
+		(!geteuid() && setuid(65534)))
+		_exit(9);
+	rc = blk_do(blk, BLK_WRITE, BLK_FUA, 4096, f->buf, 4096);
+	if (!rc)
+		rc = blk_do(blk, BLK_READ, 0, 0, f->buf + 8192, 8192);
+	blk_close(blk);
+	_exit(rc || f->buf[8192] || memcmp(f->buf + 12288, f->buf, 4096));
+}
+
+/* The host gives no thread: slow, but it works. */
+static void test_without_threads(void **state)
+{
+	struct blk_fake *f = *state;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		threadless_child(f);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, blk_fake_setup, blk_fake_teardown)
@@ -265,6 +297,7 @@ int main(void)
 		CASE(test_no_room_for_zeroes),
 		CASE(test_full_file_system),
 		CASE(test_file_size_limit),
+		CASE(test_without_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Raw images on real files and, where the host lets us make them, devices. */
+/* Raw images on real files. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -394,64 +393,6 @@ static void test_close_finishes_everything(void **state)
 	free(t);
 }
 
-/* Attaches the image to a loop device with blocks of 4 KiB; false where that cannot be. */
-static bool loop_device(const char *image, char *path, size_t size)
-{
-	char command[256];
-	FILE *pipe;
-	bool ok;
-
-	snprintf(command, sizeof(command), "losetup -b 4096 -f --show %s 2>/dev/null", image);
-	pipe = geteuid() ? NULL : popen(command, "r");
-	if (!pipe)
-		return false;
-	ok = fgets(path, (int)size, pipe) != NULL;
-	path[strcspn(path, "\n")] = '\0';
-	return pclose(pipe) == 0 && ok;
-}
-
-static void detach_loop(const char *path)
-{
-	char command[256];
-
-	snprintf(command, sizeof(command), "losetup -d %s", path);
-	assert_int_equal(system(command), 0);
-}
-
-static void test_device_with_large_blocks(void **state)
-{
-	struct image_file *file = *state;
-	char path[128];
-
-	if (!loop_device(file->path, path, sizeof(path))) {
-		print_message("no loop devices here\n");
-		skip();
-	}
-	for (size_t i = 0; i < BLK_NUM_MODES; i++) {
-		struct blk *memory = blk_memory_create(DISK_SIZE, false);
-		struct blk *raw = blk_open(path, &blk_modes[i], false), *second = NULL;
-		uint8_t *zeros = calloc(1, DISK_SIZE);
-		const char *problem;
-		struct error err;
-
-		assert_int_equal(raw->info.logical_block, 4096);
-		assert_int_equal(blk_capacity(raw), DISK_SIZE);
-		assert_int_not_equal(
-			blk_try_open(path, &blk_modes[BLK_MODE_WRITEBACK], false, &second, &err),
-			0);
-		assert_int_equal(blk_do(raw, BLK_WRITE, 0, 0, zeros, DISK_SIZE), 0);
-		problem = blk_compare(raw, memory, 99, 60, i & 1 ? 1 : 512);
-		if (problem)
-			fail_msg("%s: %s", blk_modes[i].name, problem);
-		assert_int_equal(blk_do(raw, BLK_WRITE_ZEROES, 0, 0, NULL, DISK_SIZE), 0);
-		assert_int_equal(blk_do(raw, BLK_DISCARD, 0, 512, NULL, 65536), 0);
-		free(zeros);
-		blk_close(raw);
-		blk_close(memory);
-	}
-	detach_loop(path);
-}
-
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -466,7 +407,6 @@ int main(void)
 		CASE(test_many_batches),
 		CASE(test_submit_in_done),
 		CASE(test_close_finishes_everything),
-		CASE(test_device_with_large_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
