@@ -12,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +63,48 @@ def skip_without_pae() -> None:
     """In the lab, guests with PAE page tables need what tests/lab/mkhost does to level 1's KVM."""
     if os.environ.get("BANTAM_IN_LAB") and not Path("/lab/pae").exists():
         pytest.skip("this QEMU spoils the page tables of i386 guests, and KVM could not be told")
+
+
+@pytest.fixture
+def disk_dir() -> Iterator[Path]:
+    """A directory for disk images: unlike /tmp it is seldom a tmpfs, which knows no O_DIRECT."""
+    with tempfile.TemporaryDirectory(prefix="bantam-", dir="/var/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def debian(images: Path) -> Path:
+    """The directory of the Debian 12 guest."""
+    home = images / "debian-12"
+    if not home.exists():
+        pytest.skip("no Debian 12 guest here: only root can make it (tests/lab/mkdebian)")
+    return home
+
+
+@pytest.fixture(scope="session")
+def lab_host() -> None:
+    """For tests that change their host: mounts, modules, its page cache."""
+    if not os.environ.get("BANTAM_IN_LAB"):
+        pytest.skip("it would change this machine; only done in the lab")
+
+
+@pytest.fixture(scope="session")
+def ram_disk(lab_host: None) -> Path:
+    """A block device of the host."""
+    subprocess.run(["modprobe", "brd", "rd_nr=1", f"rd_size={8 * 1024}"], check=True)
+    return Path("/dev/ram0")
+
+
+@pytest.fixture(scope="session")
+def large_sectors(lab_host: None) -> Path:
+    """One that takes nothing smaller than 4096 bytes."""
+    subprocess.run(["modprobe", "sd_mod"], check=True)
+    words = ["sector_size=4096", "dev_size_mb=8", "delay=0"]
+    subprocess.run(["modprobe", "scsi_debug", *words], check=True)
+    path = Path("/dev/sda")
+    while not path.is_block_device():
+        time.sleep(0.1)
+    return path
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import signal
 import threading
 from typing import BinaryIO
 
@@ -18,6 +19,8 @@ import pexpect
 PROMPT = b"guest# "
 ESCAPE = b"\x01"
 QUIET = "quiet cryptomgr.notests"
+# a word for the kernel's command line: the drivers of disks, over both transports
+DISK_MODULES = "bantam.modules=virtio_pci,virtio_mmio,virtio_blk"
 
 # Limits in seconds. They only end what hangs: an emulated host is slow, and 8 virtual CPUs on
 # its two are slower.
@@ -78,6 +81,15 @@ class Guest:
         self.child.expect_exact(PROMPT)
         return self
 
+    def login(self, tty: bytes, timeout: float = BOOT) -> Guest:
+        """Waits for Debian's login prompt on that tty, and goes on with a shell as above."""
+        self.expect(rb"debian " + tty + rb"\r\n.*debian login: ", timeout=timeout)
+        self.send(b"root\n")
+        self.expect(rb":~# ")
+        # another one than bash, which edits lines and tells the terminal about it
+        self.send(b"PS1='" + PROMPT + b"' exec dash\n")
+        return self.shell()
+
     def run(self, command: str, timeout: float = COMMAND) -> str:
         """What a command wrote, without the carriage returns that the tty adds."""
         self.send(command.encode() + b"\n")
@@ -93,4 +105,28 @@ class Guest:
         return self.child.exitstatus
 
     def close(self) -> None:
-        self.child.close(force=True)
+        """Ends it in whatever state it is, and waits until it is gone."""
+        if self.child.isalive():
+            self.child.kill(signal.SIGKILL)
+            self.child.wait()
+        self.child.close()
+
+
+def rss(pid: int, ram: int) -> tuple[int, int]:
+    """Resident bytes of the guest's RAM, which is one mapping of that many bytes, and of the rest.
+
+    Bytes, as the kernel counts pages: those that it shares with other processes, too.
+    """
+    size, inside = "", 0
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as smaps:
+        for line in smaps:
+            if line.startswith("Size:"):
+                size = line.split()[1]
+            elif line.startswith("Rss:") and size == str(ram // 1024):
+                inside = int(line.split()[1]) * 1024
+                break
+        else:
+            raise ValueError(f"no mapping of {ram} bytes")
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        total = next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Rss:"))
+    return inside, total - inside

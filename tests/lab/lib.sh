@@ -149,6 +149,52 @@ lab_apt_ready() {
 	fi
 }
 
+# lab_debs LIST PACKAGE...: downloads packages of LAB_SUITE and all that they depend on. LIST gets
+# the files' names, of those that lie in the archives of lab_unpack.
+lab_debs() {
+	local list=$1
+	shift
+	with_lock "apt-$LAB_SUITE-amd64" lab_apt_ready "$LAB_SUITE" amd64
+	# --print-uris writes 'URI' FILE SIZE HASH for each archive that is not there yet.
+	lab_apt "$LAB_SUITE" amd64 apt-get -y --print-uris -o "Dir::Cache::archives=${list%/*}" \
+		install "$@" 2>"$list.error" | awk '/^\047/ { print $2 }' >"$list"
+	[ -s "$list" ] || die "cannot resolve the packages $*: $(tail -n 3 "$list.error")"
+	logged download with_lock "archives-$LAB_SUITE-amd64" \
+		lab_apt "$LAB_SUITE" amd64 apt-get -y -q --download-only install "$@"
+}
+
+# lab_unpack ROOT LIST [TAR-OPTION...]: the files of those packages side by side, without the
+# documentation. No script of theirs runs.
+lab_unpack() {
+	local root=$1 list=$2 dir deb
+	shift 2
+	# /bin and the like are links into /usr, as base-files' script would have made them
+	for dir in bin sbin lib lib32 lib64 libx32; do
+		mkdir -p "$root/usr/$dir"
+		ln -s "usr/$dir" "$root/$dir"
+	done
+	while read -r deb; do
+		dpkg-deb --fsys-tarfile "$LAB_CACHE/apt/$LAB_SUITE-amd64/archives/$deb" |
+			tar -x -C "$root" --keep-directory-symlink "$@" \
+				--exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
+				--exclude='./usr/share/locale/*' --exclude='./usr/share/info/*'
+	done <"$list"
+	# what base-passwd's and mawk's scripts would have made, and others count on
+	cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+	cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+	[ -e "$root/usr/bin/awk" ] || ln -s mawk "$root/usr/bin/awk"
+}
+
+# in_tree ROOT PROGRAM NAME ARGUMENTS...: runs a program of such a tree under that name, with the
+# tree's own loader and libraries.
+in_tree() {
+	local root=$1 program=$2 name=$3
+	shift 3
+	"$root/lib64/ld-linux-x86-64.so.2" \
+		--library-path "$root/lib/x86_64-linux-gnu:$root/usr/lib/x86_64-linux-gnu" \
+		--argv0 "$name" "$root/$program" "$@"
+}
+
 # publish TMP NAME VERSION: the finished directory TMP becomes items/NAME/VERSION, the current one.
 publish() {
 	local home=$LAB_CACHE/items/$2
