@@ -31,7 +31,7 @@ TESTS = (
     "read,4096,1,4000", "write,4096,1,4000", "read,4096,32,8000", "write,4096,32,8000",
     "seqread,131072,4,1024", "flush,4096,1,2000", "writeflush,4096,1,2000",
 )
-WALL_TESTS = ("read,4096,32,20000",) * 5
+WALL_TESTS = ("read,4096,32,8000",) * 5
 
 Result = list[tuple[str, float]]
 

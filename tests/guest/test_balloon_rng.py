@@ -50,15 +50,17 @@ def fill(guest: Guest, mib: int) -> None:
 def test_balloon(start: Start, transport: str) -> None:
     """What is in it, the guest does not have, and the host has back."""
     guest = start(transport, "--balloon", "64M")
-    fill(guest, 160)
+    fill(guest, 170)
     guest.run("rm /m/file")
     full = rss(guest.pid, RAM)[0]
-    assert full > 160 * MIB
+    assert full > 170 * MIB
     guest.run("modprobe virtio_balloon")
     wait_for(lambda: vmstat(guest, "balloon_inflate") == 64 * MIB // 4096)
-    # what the guest uses again counts again, so only the balloon makes a difference
+    # with nearly all the rest in use again it is the balloon that makes the difference, not free
+    # pages that were reported
     fill(guest, 110)
-    assert rss(guest.pid, RAM)[0] < full - 40 * MIB
+    left = rss(guest.pid, RAM)[0]
+    assert left < 0, (full, left)
     assert vmstat(guest, "balloon_deflate") == 0
 
 

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_MS = 15, GIVE_UP_MS = 20000 };
+enum { SETTLE_MS = 40, GIVE_UP_MS = 20000 };
 
 static void die(const char *what)
 {

@@ -473,7 +473,7 @@ static void test_paste_into_slow_guest(void **state)
 	fix->one_shot = false;
 	fix->room = SIZE_MAX;
 	chardev_rx_kick(fix->dev);
-	for (int i = 0; fix->rx_len < len && i < 5000; i++)
+	for (int i = 0; fix->rx_len < len && i < 60000; i++)
 		event_loop_step(fix->loop, 1);
 	char_feed_join(feeder);
 	assert_int_equal(fix->rx_len, len);
@@ -500,7 +500,7 @@ static void test_quit_dead_guest(void **state)
 	char_fixture_settle(fix);
 	assert_int_equal(fix->commands[CONSOLE_QUIT], 0);
 	fake_clock_advance(&fix->clock, CHARDEV_STALL_NS + 1);
-	for (int i = 0; !fix->commands[CONSOLE_QUIT] && i < 5000; i++)
+	for (int i = 0; !fix->commands[CONSOLE_QUIT] && i < 60000; i++)
 		event_loop_step(fix->loop, 1);
 	char_feed_join(feeder);
 	assert_int_equal(fix->commands[CONSOLE_QUIT], 1);
@@ -534,7 +534,7 @@ static void test_quit_behind_paste(void **state)
 	memcpy(data + PASTE - 2, "\001x", 2);
 	fix->room = 0;
 	feeder = char_feed(tty.master, data, PASTE);
-	for (int i = 0; !fix->commands[CONSOLE_QUIT] && i < 5000; i++)
+	for (int i = 0; !fix->commands[CONSOLE_QUIT] && i < 60000; i++)
 		event_loop_step(fix->loop, 1);
 	char_feed_join(feeder);
 	assert_int_equal(fix->commands[CONSOLE_QUIT], 1);
@@ -637,7 +637,7 @@ static void test_pipe_waits(void **state)
 	char_fixture_settle(fix);
 	fix->room = 1000;
 	chardev_rx_kick(fix->dev);
-	for (int i = 0; fix->rx_len < MEGABYTE - 4096 && i < 5000; i++)
+	for (int i = 0; fix->rx_len < MEGABYTE - 4096 && i < 60000; i++)
 		event_loop_step(fix->loop, 1);
 	char_feed_join(feeder);
 	fix->room = 0;
