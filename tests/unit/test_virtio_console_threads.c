@@ -286,7 +286,13 @@ static void test_storm(void **state)
 	con_send(0, "[that was it]", 13);
 	await_output(fd, "[that was it]");
 	con_post(0, 20, 512);
-	assert_int_equal(send(fd, "[so it was]", 11, MSG_NOSIGNAL), 11);
+	/* The socket may be full of noise, which only we take away. */
+	while (send(fd, "[so it was]", 11, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+		uint8_t noise[512];
+
+		assert_int_equal(errno, EAGAIN);
+		con_get(0, noise, sizeof(noise), true);
+	}
 	await_input("[so it was]");
 	close(fd);
 }
