@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Network back ends: where the frames of a network card come from and go to. A front end
+ * (virtio/net.c) sends from its queues and fetches when the back end says that there is something:
+ *
+ *	kick of a transmit queue		ready(queue), on the loop's thread
+ *		net_send() for each frame		net_recv() into posted buffers, until
+ *-EAGAIN -EAGAIN: keep it; writable() comes	no buffers: net_rx_enable(queue, false)
+ *
+ * A frame is preceded by struct net_header in both directions, in any framing of iovecs; it says
+ * what is left to do (checksums, segmentation), within the offloads that both sides agreed on.
+ * Frames are at most NET_MAX_FRAME bytes, header included.
+ *
+ * Threads: everything but set_link and stats is called on the loop's thread, or while the loop does
+ * not run, with a lock of the front end's own held or not; the back end may have locks of its own,
+ * below that. Callbacks come on the loop's thread with no lock of the back end held, never from
+ * inside a function that the front end has called. No function blocks. Memory: iovecs describe
+ * guest memory, lent for the call alone.
+ */
+#ifndef BANTAM_DEVICES_NET_H
+#define BANTAM_DEVICES_NET_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "vm/base.h"
+
+struct event_loop;
+struct net;
+
+enum {
+	NET_HEADER = 12, /* bytes of struct net_header on the wire */
+	NET_MAX_FRAME = NET_HEADER + 14 + 4 + 65535,
+	NET_MIN_FRAME = NET_HEADER + 14,
+};
+
+/* Offloads: a front end may leave this work to a back end in send, and the other way in recv. */
+enum {
+	NET_CSUM = 1 << 0, /* partial checksums */
+	NET_TSO4 = 1 << 1,
+	NET_TSO6 = 1 << 2,
+	NET_ECN = 1 << 3, /* with TSO */
+	NET_UFO = 1 << 4,
+	NET_USO = 1 << 5,
+};
+
+/* Little-endian, as virtio 1.2 5.1.6 has it; Linux' tap understands the same. */
+struct net_header {
+	uint8_t flags;
+	uint8_t gso_type;
+	uint16_t hdr_len;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t num_buffers; /* recv: left as 0 for the front end to fill in */
+};
+
+struct net_info {
+	uint32_t send_offloads;	 /* what send can be given */
+	uint32_t recv_offloads;	 /* what recv can be told to deliver (set_offloads) */
+	unsigned int max_queues; /* pairs; 1 without multiqueue */
+	uint16_t mtu;		 /* for the guest; 0: not said */
+	bool has_mac;		 /* the back end wants the guest to have this address */
+	uint8_t mac[6];
+};
+
+struct net_listener {
+	/* There is a frame to fetch; comes again and again while rx is enabled for the queue. */
+	void (*ready)(void *opaque, unsigned int queue);
+	/* After send gave -EAGAIN: try again. */
+	void (*writable)(void *opaque, unsigned int queue);
+	/* The cable was plugged in or out (net_link says which). */
+	void (*link_changed)(void *opaque);
+};
+
+struct net_ops {
+	/* NULL detaches, and returns when no callback runs (elsewhere than in the caller). */
+	int (*attach)(struct net *net, struct event_loop *loop, const struct net_listener *listener,
+		void *opaque);
+	/*
+	 * One frame of len bytes with its header. 0: taken. -EAGAIN: not now. Any other negative
+	 * errno: dropped, for a reason of the host's or since the frame or its header is bad.
+	 */
+	int (*send)(struct net *net, unsigned int queue, const struct iovec *iov, int num_iov,
+		size_t len);
+	/*
+	 * The next frame with its header into the iovecs: its length, or -EAGAIN when there is
+	 * none. A frame that is longer than the iovecs is dropped: -EMSGSIZE.
+	 */
+	ssize_t (*recv)(struct net *net, unsigned int queue, const struct iovec *iov, int num_iov);
+	/* Whether ready is wanted; true at first. */
+	void (*rx_enable)(struct net *net, unsigned int queue, bool on);
+	/* What recv may deliver from now on, of info.recv_offloads. 0 or -errno. */
+	int (*set_offloads)(struct net *net, uint32_t offloads);
+	/* Pairs in use, 1..info.max_queues. 0 or -errno. */
+	int (*set_queues)(struct net *net, unsigned int pairs);
+	bool (*link)(struct net *net);	/* any thread */
+	void (*close)(struct net *net); /* the listener is detached already */
+};
+
+/* Embedded in its back end; constant after the constructor. */
+struct net {
+	const struct net_ops *ops;
+	struct net_info info;
+};
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames from the back end to the driver.
+ *
+ * How long a frame is, is known when it has been read. So buffers are taken from the queue ahead,
+ * enough for the longest frame (one, without MRG_RXBUF), and a frame is read into them where they
+ * lie. Those that it filled are used; the others stay here for the next frame, so that each buffer
+ * is looked up once, and its iovecs are made once:
+ *
+ *	chains	[ 0 | 1 | 2 |   ...   | num_chains )	recv fills 0 and 1: push both,
+ *	iov	[ 0 | 1 | 2 |   ...   | spill ]		then move the rest up
+ *
+ * When the driver runs short of buffers, the end of a long frame does not fit and lands in the
+ * spill. It is copied when enough have come. A frame that does not fit even when the driver has
+ * given as much room as it ever did at once is dropped: waiting for more could be for ever.
+ *
+ * Out of buffers means: the back end is told to be quiet, the driver to notify. With buffers at
+ * hand it is the other way round: the driver posts without notifying, and gets one interrupt for
+ * all that was there.
+ *
+ * The guest may change a header while it is judged here, and deceives no one but itself.
+ */
+#include <endian.h>
+#include <string.h>
+
+#include "net_private.h"
+
+static unsigned int queue_of(const struct net_rx *rx)
+{
+	return 2 * rx->pair;
+}
+
+static bool mergeable(const struct net_rx *rx)
+{
+	return net_negotiated(rx->vnet, VIRTIO_NET_F_MRG_RXBUF);
+}
+
+/* ---- buffers ---- */
+
+static bool wants_more(const struct net_rx *rx)
+{
+	if (!rx->num_chains)
+		return true;
+	return mergeable(rx) && rx->room < NET_MAX_FRAME && rx->num_chains < NET_RX_AHEAD;
+}
+
+/* A chain of very many pieces gets none: what is meant for it goes through the spill. */
+static void map_chains(struct net_rx *rx)
+{
+	for (; rx->num_mapped < rx->num_chains; rx->num_mapped++) {
+		const struct virtq_chain *chain = rx->chains[rx->num_mapped];
+		struct virtq_cursor at = virtq_writer(chain);
+		int n;
+
+		if (chain->num_write > NET_RX_IOVS - rx->num_iov)
+			break;
+		rx->mapped += virtq_iov(&at, at.left, rx->iov + rx->num_iov, chain->num_write, &n);
+		rx->num_iov += n;
+	}
+}
+
+static void gather(struct net_rx *rx)
+{
+	struct virtio_net *vnet = rx->vnet;
+	struct virtq_chain *chain;
+
+	while (wants_more(rx) && virtio_device_pop(vnet->vdev, queue_of(rx), &chain)) {
+		if (chain->readable || chain->writable < NET_HEADER) {
+			net_refuse(vnet, queue_of(rx), chain, "no buffer to receive into");
+			return;
+		}
+		rx->chains[rx->num_chains++] = chain;
+		rx->room += chain->writable;
+	}
+	rx->most = MAX(rx->most, rx->room);
+	map_chains(rx);
+}
+
+/* The first chains are gone, and iovs iovecs with them. */
+static void move_up(struct net_rx *rx, unsigned int chains, int iovs)
+{
+	rx->num_chains -= chains;
+	memmove(rx->chains, rx->chains + chains, rx->num_chains * sizeof(rx->chains[0]));
+	rx->num_mapped -= MIN(chains, rx->num_mapped);
+	rx->num_iov -= iovs;
+	memmove(rx->iov, rx->iov + iovs, (size_t)rx->num_iov * sizeof(rx->iov[0]));
+}
+
+void net_rx_give_back(struct net_rx *rx)
+{
+	while (rx->num_chains)
+		virtio_device_release(rx->vnet->vdev, queue_of(rx), rx->chains[--rx->num_chains]);
+	rx->num_mapped = 0;
+	rx->num_iov = 0;
+	rx->room = rx->most = rx->mapped = 0;
+	rx->frame = 0;
+}
+
+/* ---- frames ---- */
+
+enum result {
+	GO_ON,
+	NO_FRAME,  /* ready will come */
+	NO_BUFFER, /* a kick will come */
+};
+
+static enum result need_buffers(const struct net_rx *rx)
+{
+	return virtio_device_notify_on(rx->vnet->vdev, queue_of(rx)) ? GO_ON : NO_BUFFER;
+}
+
+/* Reads a frame, as far as it goes into the buffers. */
+static enum result fetch(struct net_rx *rx)
+{
+	struct net *net = rx->vnet->net;
+	ssize_t n;
+	int num;
+
+	gather(rx);
+	if (!rx->num_chains)
+		return need_buffers(rx);
+	num = rx->num_iov;
+	if (rx->mapped < NET_MAX_FRAME)
+		rx->iov[num++] = (struct iovec){
+			.iov_base = rx->spill, .iov_len = NET_MAX_FRAME - (size_t)rx->mapped};
+	n = net->ops->recv(net, rx->pair, rx->iov, num);
+	if (n < 0)
+		return NO_FRAME; /* or none to be had for a reason of the host's: ready tries again
+				  */
+	if (n >= NET_MIN_FRAME && n <= NET_MAX_FRAME) {
+		rx->frame = (size_t)n;
+		rx->direct = (size_t)MIN((uint64_t)n, rx->mapped);
+	}
+	return GO_ON;
+}
+
+/* Writes the rest of the frame to where it would have gone. */
+static void unspill(const struct net_rx *rx)
+{
+	const uint8_t *from = rx->spill, *end = rx->spill + (rx->frame - rx->direct);
+	uint64_t skip = rx->direct;
+
+	for (unsigned int i = 0; from < end; i++) {
+		struct virtq_cursor at = virtq_writer(rx->chains[i]);
+
+		skip -= virtq_skip(&at, skip);
+		from += virtq_write(&at, from, (size_t)(end - from));
+	}
+}
+
+/* False: the driver must not see this frame. */
+static bool finish_header(const struct net_rx *rx, unsigned int buffers)
+{
+	const struct virtio_net *vnet = rx->vnet;
+	const uint16_t mtu = net_negotiated(vnet, VIRTIO_NET_F_MTU) ? vnet->config.mtu : 0;
+	struct virtq_cursor at = virtq_writer(rx->chains[0]);
+	struct virtq_cursor again = at;
+	struct net_header header;
+
+	virtq_read(&at, &header, sizeof(header));
+	if (!net_header_to_driver(&header, rx->frame, vnet->recv_offloads, mtu))
+		return false;
+	header.num_buffers = htole16((uint16_t)buffers);
+	virtq_write(&again, &header, sizeof(header));
+	return true;
+}
+
+static unsigned int buffers_of(const struct net_rx *rx)
+{
+	unsigned int n = 0;
+
+	for (uint64_t bytes = 0; bytes < rx->frame; n++)
+		bytes += rx->chains[n]->writable;
+	return n;
+}
+
+/* The frame fits. All buffers but the last one are filled (5.1.6.4.1). */
+static void push(struct net_rx *rx)
+{
+	const unsigned int buffers = buffers_of(rx);
+	uint64_t left = rx->frame;
+	int iovs = 0;
+
+	unspill(rx);
+	if (!finish_header(rx, buffers))
+		return;
+	for (unsigned int i = 0; i < buffers; i++) {
+		struct virtq_chain *chain = rx->chains[i];
+		const uint64_t part = MIN(left, chain->writable);
+
+		left -= part;
+		rx->room -= chain->writable;
+		if (i < rx->num_mapped) {
+			rx->mapped -= chain->writable;
+			iovs += chain->num_write;
+		}
+		virtio_device_push(rx->vnet->vdev, queue_of(rx), chain, (uint32_t)part);
+	}
+	move_up(rx, buffers, iovs);
+}
+
+/* NO_BUFFER: it is kept. GO_ON: it was delivered or dropped. */
+static enum result deliver(struct net_rx *rx)
+{
+	while (rx->room < rx->frame) {
+		gather(rx);
+		if (rx->room >= rx->frame)
+			break;
+		if (rx->room == rx->most || !wants_more(rx)) {
+			rx->frame = 0;
+			return GO_ON;
+		}
+		if (need_buffers(rx) == NO_BUFFER)
+			return NO_BUFFER;
+	}
+	rx->vnet->turn -= (uint32_t)MIN(rx->frame, (size_t)rx->vnet->turn);
+	push(rx);
+	rx->frame = 0;
+	return GO_ON;
+}
+
+static enum result step(struct net_rx *rx)
+{
+	if (!rx->frame) {
+		const enum result result = fetch(rx);
+
+		if (!rx->frame)
+			return result;
+	}
+	return deliver(rx);
+}
+
+static bool in_use(const struct net_rx *rx)
+{
+	return rx->pair < rx->vnet->pairs &&
+	       virtio_device_queue_usable(rx->vnet->vdev, queue_of(rx));
+}
+
+static enum result run(struct net_rx *rx)
+{
+	struct virtio_net *vnet = rx->vnet;
+	enum result result = GO_ON;
+
+	vnet->turn = VIRTIO_NET_TURN_BYTES;
+	virtio_device_notify_off(vnet->vdev, queue_of(rx));
+	for (unsigned int n = 0; n < VIRTIO_PASS_BUDGET && vnet->turn && result == GO_ON; n++)
+		result = step(rx);
+	virtio_device_flush(vnet->vdev, queue_of(rx));
+	return result;
+}
+
+/*
+ * What a turn leaves over is no further kick's business: the back end still has it, and says so.
+ * A pair that is not in use has no queue either: with few pairs, its number is the control queue's.
+ */
+void net_rx_run(struct net_rx *rx)
+{
+	const bool on = in_use(rx) && run(rx) != NO_BUFFER && in_use(rx);
+
+	if (on == rx->on)
+		return;
+	rx->on = on;
+	rx->vnet->net->ops->rx_enable(rx->vnet->net, rx->pair, on);
+}

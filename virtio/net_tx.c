@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames from the driver to the back end.
+ *
+ * A frame goes to the host straight from guest memory. Its header does not: the few bytes are
+ * copied, as they are judged, and what was judged is what the back end must see. A chain of more
+ * pieces than one system call takes is copied too; no driver in its right mind makes one.
+ *
+ * When the back end is full, the chain goes back to its queue, and the queue is left alone until
+ * writable comes. The driver's notifications are off meanwhile.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "net_private.h"
+
+static int send_frame(struct virtio_net *vnet, unsigned int pair, const struct virtq_chain *chain)
+{
+	struct virtq_cursor at = virtq_reader(chain), payload;
+	const size_t len = (size_t)chain->readable;
+	struct iovec *iov = vnet->iov;
+	struct net_header header;
+	int n;
+
+	if (len < NET_MIN_FRAME || len > NET_MAX_FRAME)
+		return -EINVAL;
+	virtq_read(&at, &header, sizeof(header));
+	if (!net_header_from_driver(&header, len, vnet->send_offloads))
+		return -EINVAL;
+	payload = at;
+	iov[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof(header)};
+	if (virtq_iov(&at, at.left, iov + 1, IOV_MAX - 1, &n) < payload.left) {
+		iov[1] = (struct iovec){.iov_base = vnet->bounce, .iov_len = payload.left};
+		virtq_read(&payload, vnet->bounce, payload.left);
+		n = 1;
+	}
+	return vnet->net->ops->send(vnet->net, pair, iov, n + 1, len);
+}
+
+/* A frame that is refused is done with; its driver has no way to hear of it. False: not now. */
+static bool transmit(struct virtio_net *vnet, unsigned int pair, const struct virtq_chain *chain)
+{
+	const int rc = send_frame(vnet, pair, chain);
+
+	if (rc < 0 && rc != -EAGAIN)
+		log_limited(vnet->config.log, &vnet->limit, LOG_DEBUG, "%s: frame not sent: %s",
+			vnet->config.name, strerror(-rc));
+	return rc != -EAGAIN;
+}
+
+static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
+{
+	struct virtio_net *vnet = opaque;
+	const unsigned int pair = q / 2;
+
+	if (chain->writable) {
+		net_refuse(vnet, q, chain, "a frame in a writable buffer");
+		return false;
+	}
+	/* 5.1.6.5.5: pairs that are not in use send nothing. */
+	if (pair < vnet->pairs && !transmit(vnet, pair, chain)) {
+		vnet->pair[pair].tx_blocked = true;
+		virtio_device_unpop(vnet->vdev, q, chain);
+		return false;
+	}
+	vnet->turn -= (uint32_t)MIN(chain->readable, (uint64_t)vnet->turn);
+	virtio_device_push(vnet->vdev, q, chain, 0);
+	if (!vnet->turn)
+		virtio_device_kick_again(vnet->vdev, q);
+	return vnet->turn;
+}
+
+void net_tx_kick(struct virtio_net *vnet, unsigned int pair)
+{
+	if (vnet->pair[pair].tx_blocked)
+		return;
+	vnet->turn = VIRTIO_NET_TURN_BYTES;
+	virtio_device_process(vnet->vdev, 2 * pair + 1, handle);
+}
