@@ -35,12 +35,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A failed test shows the end of its guests' consoles."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """A failed test shows the end of its guests' consoles, and what those that live are doing."""
     outcome = yield
     report = outcome.get_result()
     if not report.failed:
         return
+    if call.when == "call":
+        for guest in getattr(item, "guests", []):
+            report.sections.append((f"activity of {guest.pid}", guest.activity()))
     results = os.environ.get("BANTAM_RESULTS")
     for path in getattr(item, "consoles", []):
         text = path.read_bytes()
@@ -117,6 +122,7 @@ def vm(
     on the console, an exit to bantam for each character, and its self-tests of ciphers.
     """
     guests: list[Guest] = []
+    request.node.guests = guests
     request.node.consoles = []
 
     def start(*options: str, linux: str | None = "linux-12", quiet: bool = True) -> Guest:

@@ -12,6 +12,8 @@ import os
 import re
 import signal
 import threading
+import time
+from pathlib import Path
 from typing import BinaryIO
 
 import pexpect
@@ -103,6 +105,30 @@ class Guest:
         if self.child.signalstatus is not None:
             return 128 + self.child.signalstatus
         return self.child.exitstatus
+
+    def activity(self) -> str:
+        """What its threads wait for, and what KVM counts in a second: for a guest that hangs."""
+        if not self.child.isalive():
+            return "it has ended"
+        lines = []
+        for task in sorted(Path(f"/proc/{self.pid}/task").iterdir()):
+            words = [(task / name).read_text().strip() for name in ("comm", "wchan", "syscall")]
+            state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+            lines.append(" ".join([task.name, state, *words]))
+        before = self._kvm_counts()
+        time.sleep(1)
+        after = self._kvm_counts()
+        lines += [f"{name}: {count} (+{count - before[name]})" for name, count in after.items()]
+        return "\n".join(lines)
+
+    def _kvm_counts(self) -> dict[str, int]:
+        """KVM's own counters of this virtual machine, where debugfs is mounted."""
+        counts = {}
+        for path in sorted(Path("/sys/kernel/debug/kvm").glob(f"{self.pid}-*/**/*")):
+            text = path.read_text().strip() if path.is_file() else ""
+            if text.isdigit() and text != "0":
+                counts["/".join(path.parts[6:])] = int(text)
+        return counts
 
     def close(self) -> None:
         """Ends it in whatever state it is, and waits until it is gone."""
