@@ -3,15 +3,16 @@
  * Network back ends: where the frames of a network card come from and go to. A front end
  * (virtio/net.c) sends from its queues and fetches when the back end says that there is something:
  *
- *	kick of a transmit queue		ready(queue), on the loop's thread
- *		net_send() for each frame		net_recv() into posted buffers, until
- *-EAGAIN -EAGAIN: keep it; writable() comes	no buffers: net_rx_enable(queue, false)
+ *	kick of a transmit queue	ready(queue), on the loop's thread
+ *	    send() for each frame	    recv() into posted buffers, until -EAGAIN
+ *	    -EAGAIN: keep it, and	    no buffers: rx_enable(queue, false)
+ *	    writable() comes
  *
  * A frame is preceded by struct net_header in both directions, in any framing of iovecs; it says
  * what is left to do (checksums, segmentation), within the offloads that both sides agreed on.
  * Frames are at most NET_MAX_FRAME bytes, header included.
  *
- * Threads: everything but set_link and stats is called on the loop's thread, or while the loop does
+ * Threads: everything but link is called on the loop's thread, or while the loop does
  * not run, with a lock of the front end's own held or not; the back end may have locks of its own,
  * below that. Callbacks come on the loop's thread with no lock of the back end held, never from
  * inside a function that the front end has called. No function blocks. Memory: iovecs describe
@@ -25,8 +26,11 @@
 
 #include "vm/base.h"
 
+struct error;
 struct event_loop;
+struct log;
 struct net;
+struct tap_sys;
 
 enum {
 	NET_HEADER = 12, /* bytes of struct net_header on the wire */
@@ -92,7 +96,7 @@ struct net_ops {
 	void (*rx_enable)(struct net *net, unsigned int queue, bool on);
 	/* What recv may deliver from now on, of info.recv_offloads. 0 or -errno. */
 	int (*set_offloads)(struct net *net, uint32_t offloads);
-	/* Pairs in use, 1..info.max_queues. 0 or -errno. */
+	/* Pairs in use, 1..info.max_queues; 1 at first. 0, or -errno and nothing has changed. */
 	int (*set_queues)(struct net *net, unsigned int pairs);
 	bool (*link)(struct net *net);	/* any thread */
 	void (*close)(struct net *net); /* the listener is detached already */
@@ -103,5 +107,29 @@ struct net {
 	const struct net_ops *ops;
 	struct net_info info;
 };
+
+/* ---- tap: a network interface of the host's ---- */
+
+enum { NET_TAP_MAX_QUEUES = 8 };
+
+struct net_tap_config {
+	const char *ifname;  /* made if there is none of that name; NULL: a new tapN */
+	unsigned int queues; /* pairs, 1..NET_TAP_MAX_QUEUES; not with fds */
+	/*
+	 * Or descriptors that somebody has opened already, one per pair, of a tap (or macvtap) with
+	 * IFF_VNET_HDR. They become the back end's when it is created, and not when that fails.
+	 */
+	const int *fds;
+	unsigned int num_fds;
+	const char *script; /* run with the interface's name, and waited for; NULL: none */
+	struct log *log;
+	const struct tap_sys *sys; /* NULL: the host's system calls; others are for tests */
+};
+
+/*
+ * -errno, with a line that names what is missing and what to try. config is not needed afterwards.
+ * When the interface is deleted, link becomes false, for good.
+ */
+int net_tap_create(const struct net_tap_config *config, struct net **ret, struct error *err);
 
 #endif
