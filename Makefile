@@ -55,6 +55,8 @@ PKG_CFLAGS := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --cflags $(LIBS_USED)))
 PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
 # Debian 12 has no .pc file for libaio.
 PKG_LIBS   += -laio
+# libslirp's .pc file asks for glib's headers, a dozen packages that nothing here includes.
+PKG_LIBS   += -lslirp
 
 # ---- flags -----------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \

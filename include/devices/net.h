@@ -21,11 +21,13 @@
 #ifndef BANTAM_DEVICES_NET_H
 #define BANTAM_DEVICES_NET_H
 
+#include <netinet/in.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 #include "vm/base.h"
 
+struct clock;
 struct error;
 struct event_loop;
 struct log;
@@ -131,5 +133,51 @@ struct net_tap_config {
  * When the interface is deleted, link becomes false, for good.
  */
 int net_tap_create(const struct net_tap_config *config, struct net **ret, struct error *err);
+
+/* ---- user networking: the host's sockets, by libslirp; needs no rights ---- */
+
+union net_address {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* A port of the host's that leads to one of the guest's. Both of one family. */
+struct net_forward {
+	bool udp;
+	union net_address host;	 /* any: all interfaces of the host */
+	union net_address guest; /* any: 10.0.2.15, or the address that the guest made itself */
+};
+
+/*
+ * The guest sees 10.0.2.0/24 and fec0::/64: itself at 10.0.2.15 (DHCP), the host at .2 and ::2, a
+ * name server at .3 and ::3. It reaches whatever the host reaches, but not the host's loopback.
+ */
+struct net_slirp_config {
+	const struct clock *clock; /* its timers run on the thread of the loop of attach */
+	struct log *log;
+	const struct net_forward *forwards;
+	unsigned int num_forwards;
+	/* Who answers at 10.0.2.3; sin_family 0: the host's own, from /etc/resolv.conf. */
+	struct sockaddr_in dns;
+	/* Only DHCP, the host's ping, and TCP connections that come in by forwards. */
+	bool restricted;
+	bool host_loopback; /* the guest may connect to the host's 127.0.0.1 and ::1, as .2 and ::2
+			     */
+	uint16_t mtu;	    /* of the guest's network, 1280..NET_SLIRP_MTU; 0: NET_SLIRP_MTU */
+};
+
+/*
+ * TCP moves by few, long frames, three to a window: libslirp has windows of 65535 bytes, and
+ * announces that one is open again only if two segments fit in besides the one that was waiting.
+ */
+enum { NET_SLIRP_MTU = 21880 };
+
+/*
+ * -errno, with a line; that of a forward names its port. SIGPIPE must be ignored. All such back
+ * ends of a process must be on one thread, as libslirp has state of its own. config is not needed
+ * afterwards, clock and log are.
+ */
+int net_slirp_create(const struct net_slirp_config *config, struct net **ret, struct error *err);
 
 #endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * All fragments of a datagram carry its destination, so what is refused by address is refused in
+ * pieces, too. Ports are in the first one only: no fragments go where ports matter.
+ */
+#include "slirp_filter.h"
+
+#include <string.h>
+
+#include "packet.h"
+#include "vm/clock.h"
+
+#define FRAGMENTS_FOR_NS (30 * NSEC_PER_SEC) /* as long as libslirp waits for the rest */
+
+enum {
+	PORT_DNS = 53,
+	PORT_DHCP = 67,
+	PORT_TFTP = 69,
+	PORT_DHCP6 = 547,
+	TCP_SYN = 0x02,
+	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
+	ICMP_ECHO = 8,
+	ICMP6_ECHO = 128,
+	MORE_FRAGMENTS = 0x2000,
+	PAYLOAD_MAX = 65535 - 20,
+	/* Each costs libslirp as much memory as the longest frame. */
+	FRAGMENTS_MAX = 1000,
+	DHCP_UNANSWERED_MAX = 1000,
+};
+
+#define LOOPBACK4      UINT32_C(0x7f000001)
+#define LOOPBACK6_PEER 1
+
+static const uint8_t host6[16] = SLIRP_HOST6;
+static const uint8_t loopback6[16] = {[15] = 1};
+
+/* ---- state ---- */
+
+static struct slirp_peer *peer_slot(struct slirp_filter *filter, uint16_t port, uint16_t guest_port)
+{
+	return &filter->peers[(port * 31u + guest_port) % SLIRP_FILTER_PEERS];
+}
+
+static void note_peer(struct slirp_filter *filter, const struct packet *p, uint32_t address)
+{
+	*peer_slot(filter, p->sport, p->dport) =
+		(struct slirp_peer){.address = address, .port = p->sport, .guest_port = p->dport};
+}
+
+/* The address of who is to get this datagram, or 0. */
+static uint32_t find_peer(struct slirp_filter *filter, const struct packet *p)
+{
+	const struct slirp_peer *peer = peer_slot(filter, p->dport, p->sport);
+
+	return peer->port == p->dport && peer->guest_port == p->sport ? peer->address : 0;
+}
+
+static uint8_t *dns_ports(struct slirp_filter *filter, const struct packet *p, uint16_t guest_port)
+{
+	return &filter->dns_ports[p->proto == PACKET_TCP][guest_port / 8];
+}
+
+/* Counts what an incomplete datagram leaves with libslirp. */
+static bool abandon(struct slirp_filter *filter)
+{
+	struct slirp_fragments *f = &filter->fragments;
+	const uint64_t now = clock_monotonic_ns(filter->clock);
+
+	if (now - f->since_ns >= FRAGMENTS_FOR_NS) {
+		f->since_ns = now;
+		f->abandoned = 0;
+	}
+	if (f->abandoned + f->held > FRAGMENTS_MAX)
+		return false;
+	f->abandoned += f->held;
+	f->next = f->held = 0;
+	return true;
+}
+
+static bool is_next(const struct slirp_fragments *f, const struct packet *p, size_t offset)
+{
+	return f->next && f->next == offset && f->src == packet_get32(p->ip + 12) &&
+	       f->dst == packet_get32(p->ip + 16) && f->id == packet_get16(p->ip + 4) &&
+	       f->proto == p->proto;
+}
+
+/*
+ * libslirp's reassembly does not live up to all that may come (the one in Debian 12 crashes when
+ * the last piece is the first). What a network stack sends is in order, and nothing here disorders
+ * it.
+ */
+static bool fragment_passes(struct slirp_filter *filter, const struct packet *p)
+{
+	struct slirp_fragments *f = &filter->fragments;
+	const uint16_t field = packet_get16(p->ip + 6);
+	const size_t offset = (field & 0x1fffu) * 8, end = offset + p->l4_len;
+	const bool more = field & MORE_FRAGMENTS;
+
+	if (!p->l4_len || (more && p->l4_len % 8) || end > PAYLOAD_MAX || p->ip[0] != 0x45)
+		return false;
+	if (!offset) {
+		if (f->next && !abandon(filter))
+			return false;
+		f->src = packet_get32(p->ip + 12);
+		f->dst = packet_get32(p->ip + 16);
+		f->id = packet_get16(p->ip + 4);
+		f->proto = p->proto;
+		f->held = 0;
+	} else if (!is_next(f, p, offset)) {
+		return false;
+	}
+	f->next = more ? (uint32_t)end : 0;
+	f->held++;
+	return true;
+}
+
+/* libslirp loses the memory of a reply for which it has no address left. */
+static bool dhcp_passes(struct slirp_filter *filter)
+{
+	if (filter->dhcp_unanswered >= DHCP_UNANSWERED_MAX)
+		return false;
+	filter->dhcp_unanswered++;
+	return true;
+}
+
+/* ---- from the guest ---- */
+
+/* What it opens sockets for, when they are not what it has opened already. */
+static bool opens_socket(const struct packet *p)
+{
+	return p->proto == PACKET_UDP || (p->l4[13] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * libslirp sends as many urgent bytes as the pointer says, whether it has them or not. Without the
+ * flag they are bytes like others.
+ */
+static void clear_urgent(const struct packet *p)
+{
+	uint8_t new[2] = {p->l4[12], (uint8_t)(p->l4[13] & ~TCP_URG)};
+
+	if (p->l4[13] & TCP_URG)
+		packet_set(p, p->l4 + 12, new, sizeof(new));
+}
+
+/* What is no question gets no answer. */
+static bool to_dns(struct slirp_filter *filter, const struct packet *p)
+{
+	if (p->dport != PORT_DNS)
+		return false;
+	*dns_ports(filter, p, p->sport) |= (uint8_t)(1 << p->sport % 8);
+	packet_set32(p, p->ip + 16, filter->dns_address);
+	packet_set16(p, p->l4 + 2, filter->dns_port);
+	return true;
+}
+
+static bool ports_out4(struct slirp_filter *filter, const struct packet *p, uint32_t dst, bool full)
+{
+	if (p->proto == PACKET_UDP && (dst == SLIRP_HOST4 || dst == UINT32_MAX)) {
+		const uint32_t peer = find_peer(filter, p);
+
+		if (p->dport == PORT_DHCP)
+			return dhcp_passes(filter);
+		if (dst == SLIRP_HOST4 && peer >> 24 == 127) {
+			packet_set32(p, p->ip + 16, peer);
+			return true;
+		}
+		if (p->dport == PORT_TFTP)
+			return false;
+	}
+	if (full && opens_socket(p))
+		return false;
+	if (filter->dns_address && dst == SLIRP_DNS4)
+		return to_dns(filter, p);
+	if (dst == filter->dns_address && p->dport == filter->dns_port)
+		*dns_ports(filter, p, p->sport) &= (uint8_t) ~(1 << p->sport % 8);
+	return true;
+}
+
+static bool out4(struct slirp_filter *filter, const struct packet *p, bool full)
+{
+	const uint32_t dst = packet_get32(p->ip + 16);
+
+	if (dst >> 24 == 127 || dst >> 24 == 0)
+		return false;
+	if (p->fragment)
+		return !full && (dst & SLIRP_MASK4) != SLIRP_NET4 && fragment_passes(filter, p);
+	if (p->proto == PACKET_ICMP)
+		return !full || !p->l4_len || p->l4[0] != ICMP_ECHO;
+	return ports_out4(filter, p, dst, full);
+}
+
+/* libslirp answers for the host and the name server; of others it complains on stderr. */
+static bool icmp_out6(const struct packet *p)
+{
+	static const uint8_t net[8] = SLIRP_NET6, local[8] = {0xfe, 0x80};
+	const uint8_t *dst = p->ip + 24;
+	static const uint8_t zero[7];
+
+	if (!p->l4_len || p->l4[0] != ICMP6_ECHO)
+		return true;
+	return (!memcmp(dst, net, sizeof(net)) || !memcmp(dst, local, sizeof(local))) &&
+	       !memcmp(dst + 8, zero, sizeof(zero)) && (dst[15] == 2 || dst[15] == 3);
+}
+
+static bool out6(struct slirp_filter *filter, const struct packet *p, bool full)
+{
+	static const uint8_t zero[10], dhcp_servers[16] = {0xff, 0x02, [13] = 1, [15] = 2};
+	uint8_t *dst = p->ip + 24;
+
+	if (!memcmp(dst, zero, sizeof(zero)))
+		return false;
+	if (p->proto == PACKET_ICMP6)
+		return icmp_out6(p);
+	if (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80)
+		return false;
+	if (p->proto == PACKET_UDP && p->dport == PORT_DHCP6 &&
+		(!memcmp(dst, host6, sizeof(host6)) || !memcmp(dst, dhcp_servers, sizeof(host6))))
+		return true;
+	if (p->proto == PACKET_UDP && !memcmp(dst, host6, sizeof(host6))) {
+		if (find_peer(filter, p) == LOOPBACK6_PEER) {
+			packet_set(p, dst, loopback6, sizeof(loopback6));
+			return true;
+		}
+		if (p->dport == PORT_TFTP)
+			return false;
+	}
+	if (full && opens_socket(p))
+		return false;
+	return true;
+}
+
+bool slirp_filter_out(struct slirp_filter *filter, uint8_t *frame, size_t len, bool full)
+{
+	struct packet p;
+
+	if (packet_get16(frame + 12) == PACKET_ARP)
+		return true;
+	if (!packet_parse(&p, frame, len))
+		return false;
+	if (p.proto == PACKET_TCP && !p.fragment)
+		clear_urgent(&p);
+	return p.v6 ? out6(filter, &p, full) : out4(filter, &p, full);
+}
+
+/* ---- to the guest ---- */
+
+static void in4(struct slirp_filter *filter, const struct packet *p)
+{
+	const uint32_t src = packet_get32(p->ip + 12);
+
+	if (p->proto == PACKET_UDP && src == SLIRP_HOST4 && p->sport == PORT_DHCP) {
+		filter->dhcp_unanswered -= filter->dhcp_unanswered ? 1 : 0;
+	} else if (filter->dns_address && src == filter->dns_address &&
+		   p->sport == filter->dns_port &&
+		   *dns_ports(filter, p, p->dport) >> p->dport % 8 & 1) {
+		packet_set32(p, p->ip + 12, SLIRP_DNS4);
+		packet_set16(p, p->l4, PORT_DNS);
+	} else if (p->proto == PACKET_UDP && src == SLIRP_HOST4) {
+		note_peer(filter, p, LOOPBACK4);
+	} else if (p->proto == PACKET_UDP && src >> 24 == 127) {
+		note_peer(filter, p, src);
+		packet_set32(p, p->ip + 12, SLIRP_HOST4);
+	}
+}
+
+static void in6(struct slirp_filter *filter, const struct packet *p)
+{
+	uint8_t *src = p->ip + 8;
+	const bool is_host = !memcmp(src, host6, sizeof(host6));
+
+	if (p->proto != PACKET_UDP || p->sport == PORT_DHCP6)
+		return;
+	if (!is_host && memcmp(src, loopback6, sizeof(loopback6)))
+		return;
+	note_peer(filter, p, LOOPBACK6_PEER);
+	if (!is_host)
+		packet_set(p, src, host6, sizeof(host6));
+}
+
+void slirp_filter_in(struct slirp_filter *filter, uint8_t *frame, size_t len)
+{
+	struct packet p;
+
+	if (len < PACKET_ETHER_SIZE || !packet_parse(&p, frame, len) || p.fragment)
+		return;
+	if (p.proto != PACKET_UDP && p.proto != PACKET_TCP)
+		return;
+	if (p.v6)
+		in6(filter, &p);
+	else
+		in4(filter, &p);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What passes between the guest and libslirp, and under which addresses. libslirp keeps the guest
+ * from the host's loopback only where the guest asks for it by the host's virtual address; the
+ * filter sees to the rest:
+ *
+ * - Addresses that are the host itself in other words (127.0.0.0/8, 0.0.0.0/8, ::1, ::,
+ *   ::ffff:127.0.0.1, link-local) never get through; nor do protocols that nobody here needs.
+ * - Somebody on the host's loopback who has sent a datagram to a forwarded port may be answered,
+ *   under the address and port that the datagram had come from.
+ * - The name server that was asked for is what answers at 10.0.2.3, on whatever port it listens.
+ * - Fragments come in order and complete, or not at all.
+ * - What libslirp keeps without a bound (fragments, sockets, lost DHCP replies) is bounded.
+ *
+ * One thread.
+ */
+#ifndef BANTAM_DEVICES_NET_SLIRP_FILTER_H
+#define BANTAM_DEVICES_NET_SLIRP_FILTER_H
+
+#include "vm/base.h"
+
+struct clock;
+
+/* Addresses of the guest's network, in host order */
+#define SLIRP_NET4   UINT32_C(0x0a000200) /* 10.0.2.0/24 */
+#define SLIRP_MASK4  UINT32_C(0xffffff00)
+#define SLIRP_HOST4  (SLIRP_NET4 + 2)
+#define SLIRP_DNS4   (SLIRP_NET4 + 3)
+#define SLIRP_GUEST4 (SLIRP_NET4 + 15)
+/* and fec0::/64, in network order */
+#define SLIRP_NET6                                                                                 \
+	{                                                                                          \
+		0xfe, 0xc0                                                                         \
+	}
+#define SLIRP_HOST6                                                                                \
+	{                                                                                          \
+		0xfe, 0xc0, [15] = 2                                                               \
+	}
+#define SLIRP_DNS6                                                                                 \
+	{                                                                                          \
+		0xfe, 0xc0, [15] = 3                                                               \
+	}
+#define SLIRP_PREFIX6 64
+
+enum {
+	SLIRP_FILTER_PEERS = 1024,
+	SLIRP_FILTER_PORTS = 65536 / 8, /* bytes, with a bit for each port */
+};
+
+/* Somebody on the host's loopback who has sent from port to the guest's guest_port. */
+struct slirp_peer {
+	uint32_t address; /* 127.x.y.z, or 1 for ::1; 0: nobody */
+	uint16_t port, guest_port;
+};
+
+/* The datagram of which the last fragment was a piece. */
+struct slirp_fragments {
+	uint32_t src, dst, next; /* next: where the next piece must begin; 0: it is complete */
+	uint16_t id;
+	uint8_t proto;
+	unsigned int held; /* how many pieces there were */
+	/* Of datagrams that were not completed: */
+	unsigned int abandoned;
+	uint64_t since_ns;
+};
+
+struct slirp_filter {
+	const struct clock *clock;
+	uint32_t dns_address; /* host order; 0: libslirp does that */
+	uint16_t dns_port;
+	/* private: */
+	unsigned int dhcp_unanswered;
+	struct slirp_fragments fragments;
+	struct slirp_peer peers[SLIRP_FILTER_PEERS]; /* by a hash, the latest wins */
+	/* Guest ports whose last words went to the name server as 10.0.2.3; UDP, TCP. */
+	uint8_t dns_ports[2][SLIRP_FILTER_PORTS];
+};
+
+/*
+ * A frame from the guest, of 14 bytes at least, rewritten if need be. False: drop it. full: as many
+ * sockets as there may be are open, so nothing may pass that could open another one.
+ */
+bool slirp_filter_out(struct slirp_filter *filter, uint8_t *frame, size_t len, bool full);
+
+/* A frame of libslirp's for the guest. */
+void slirp_filter_in(struct slirp_filter *filter, uint8_t *frame, size_t len);
+
+#endif

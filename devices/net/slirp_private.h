@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BANTAM_DEVICES_NET_SLIRP_PRIVATE_H
+#define BANTAM_DEVICES_NET_SLIRP_PRIVATE_H
+
+#include <slirp/libslirp.h>
+
+#include "devices/net.h"
+#include "frame_ring.h"
+#include "slirp_filter.h"
+#include "slirp_poll.h"
+#include "vm/clock.h"
+#include "vm/event_loop.h"
+#include "vm/log.h"
+
+enum {
+	/* Bytes in the ring, see slirp.c */
+	SLIRP_FEW = FRAME_RING_SIZE / 4,
+	SLIRP_MANY = FRAME_RING_SIZE / 2,
+	SLIRP_TOO_MANY = FRAME_RING_SIZE / 4 * 3,
+	SLIRP_MAX_FRAME = 14 + NET_SLIRP_MTU,
+};
+
+/* No lock: all of it belongs to the loop's thread. */
+struct net_slirp {
+	struct net net;
+	const struct clock *clock;
+	struct log *log;
+	struct log_limit limit;
+	Slirp *slirp;
+	struct slirp_poll poll;
+	struct slirp_filter filter;
+	struct frame_ring ring;
+	unsigned int max_sockets;
+
+	struct event_loop *loop; /* NULL: nobody is attached */
+	const struct net_listener *listener;
+	void *opaque;
+	struct event_source sockets; /* poll's epoll set */
+	struct event_source wake;    /* an eventfd: a turn is wanted */
+	bool woken;		     /* it is signalled */
+	bool rx_on;
+	bool paused;  /* sockets are not read */
+	bool blocked; /* send has given -EAGAIN */
+
+	struct timer tick; /* the next turn, because of libslirp's own timeouts */
+	bool ticking;
+	uint64_t tick_at_ns;
+
+	struct timer ra; /* libslirp's only timer: router advertisements */
+	SlirpTimerCb ra_fn;
+	void *ra_opaque;
+
+	uint8_t frame[SLIRP_MAX_FRAME]; /* from the guest */
+};
+
+/* ---- slirp_turn.c ---- */
+
+/* For slirp_new, with a net_slirp as opaque. */
+extern const SlirpCb net_slirp_callbacks;
+
+/* Sources and timer, but for the descriptors. */
+void net_slirp_init_turns(struct net_slirp *s);
+void net_slirp_wake(struct net_slirp *s);
+/* Takes a wake back that has not been answered. */
+void net_slirp_clear_wake(struct net_slirp *s);
+void net_slirp_tell_time(struct net_slirp *s);
+void net_slirp_ask(struct net_slirp *s);
+
+#endif
