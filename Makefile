@@ -43,7 +43,7 @@ objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 
 # Roots that are pure (no KVM call, no VM) and have unit tests of their own.
 PURE_SRCS := $(wildcard vm/config*.c vm/options.c \
-	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/kernel_find.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
+	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/fdt_file.c vm/kernel_find.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
 
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c)))
@@ -53,8 +53,13 @@ FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 LIBS_USED :=
 PKG_CFLAGS := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --cflags $(LIBS_USED)))
 PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
-# Debian 12 has no .pc file for libaio.
+# Debian 12 has no .pc file for libaio, nor for libfdt. That one is linked in where its archive is
+# there: opening a library costs every start more than the few functions that are used.
 PKG_LIBS   += -laio
+LIBFDT     := $(wildcard $(shell $(CC) -print-file-name=libfdt.a 2>/dev/null))
+PKG_LIBS   += $(or $(LIBFDT),-lfdt)
+# What FIT images need is opened with the image; before glibc 2.34 that took a library, too.
+PKG_LIBS   += -ldl
 # libslirp's .pc file asks for glib's headers, a dozen packages that nothing here includes.
 PKG_LIBS   += -lslirp
 
