@@ -40,7 +40,6 @@ static void clear_foreign(uint8_t *bp)
 	bp[HDR_EXT_LOADER_TYPE] = 0;
 	put_le32(bp + HDR_HARDWARE_SUBARCH, 0); /* a plain PC */
 	put_le64(bp + HDR_SUBARCH_DATA, 0);
-	put_le64(bp + HDR_SETUP_DATA, 0);
 }
 
 static void fill(uint8_t *bp, const struct boot_info *info)
@@ -55,6 +54,7 @@ static void fill(uint8_t *bp, const struct boot_info *info)
 	put_le32(bp + BP_EXT_RAMDISK_IMAGE, (uint32_t)(info->initrd_gpa >> 32));
 	put_le32(bp + BP_EXT_RAMDISK_SIZE, (uint32_t)(info->initrd_size >> 32));
 	put_le32(bp + BP_EXT_CMD_LINE_PTR, (uint32_t)(info->cmdline_gpa >> 32));
+	put_le64(bp + HDR_SETUP_DATA, info->setup_data_gpa);
 	put_le64(bp + BP_ACPI_RSDP_ADDR, info->rsdp_gpa);
 }
 

@@ -24,6 +24,7 @@
 #include "loader/magic.h"
 #include "loader/paging.h"
 #include "loader/pvh.h"
+#include "loader/setup_data.h"
 #include "vm/error.h"
 #include "vm/guest_mem.h"
 #include "vm/layout.h"
@@ -227,6 +228,21 @@ static int load_initrd(const struct guest_mem *mem, const struct loader_config *
 	return initrd_load(mem, &initrd, &info->initrd_gpa, &info->initrd_size, err);
 }
 
+static int put_dtb(const struct guest_mem *mem, const struct loader_config *config,
+	const struct kernel *kernel, struct boot_info *info, struct error *err)
+{
+	int rc;
+
+	if (!config->dtb)
+		return 0;
+	if (kernel->format == KERNEL_PVH || (kernel->is_bzimage && kernel->bz.protocol < 0x0209))
+		return image_error(config->kernel, err, -ENOTSUP,
+			"a device tree (--dtb) needs the Linux boot protocol, 2.09 or later");
+	rc = setup_data_write(
+		mem, SETUP_DATA_DTB, config->dtb, config->dtb_size, &info->setup_data_gpa);
+	return rc ? image_error(config->kernel, err, rc, "no RAM for the device tree") : 0;
+}
+
 int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	struct loader_result *result, struct error *err)
 {
@@ -244,6 +260,9 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 		rc = put_cmdline(mem, config->kernel, &plan, config->cmdline, err);
 	if (!rc)
 		rc = load_initrd(mem, config, &plan, &info, err);
+	if (rc)
+		return rc;
+	rc = put_dtb(mem, config, &kernel, &info, err);
 	if (rc)
 		return rc;
 	info.kernel_gpa = plan.kernel_gpa;

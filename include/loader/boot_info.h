@@ -10,7 +10,8 @@ struct boot_info {
 	uint64_t cmdline_gpa; /* zero-terminated */
 	uint64_t initrd_gpa;  /* both 0 for none */
 	uint64_t initrd_size;
-	uint64_t rsdp_gpa; /* 0 for none */
+	uint64_t rsdp_gpa;	 /* 0 for none */
+	uint64_t setup_data_gpa; /* of a list of these, 0 for none */
 };
 
 #endif

@@ -28,7 +28,9 @@ struct loader_config {
 	size_t num_initrds;
 	const char *cmdline; /* complete; "" for none */
 	uint64_t rsdp_gpa;   /* of the ACPI tables, put there already; 0 for none */
-	bool prefer_pvh;     /* use an ELF's PVH entry even where the 64-bit one would do */
+	const void *dtb;     /* a device tree for the kernel (SETUP_DTB), or NULL */
+	size_t dtb_size;
+	bool prefer_pvh; /* use an ELF's PVH entry even where the 64-bit one would do */
 };
 
 struct loader_result {

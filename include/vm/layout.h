@@ -46,6 +46,8 @@
 #define LAYOUT_PAGE_TABLES    0x00009000 /* PML4, PDPT, 4 page directories: up to 0xF000 */
 #define LAYOUT_CMDLINE	      0x00020000
 #define LAYOUT_CMDLINE_MAX    0x00010000
+#define LAYOUT_SETUP_DATA     0x00040000 /* struct setup_data with the device tree */
+#define LAYOUT_SETUP_DATA_MAX 0x00050000
 #define LAYOUT_EBDA	      0x0009FC00 /* end of conventional memory */
 #define LAYOUT_ACPI_BASE      0x000E0000 /* RSDP first (the area that guests scan), tables behind */
 #define LAYOUT_ACPI_SIZE      0x00020000
