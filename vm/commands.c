@@ -120,6 +120,7 @@ int command_main(int argc, char **argv)
 {
 	static int (*const commands[NUM_VERBS])(int argc, char **argv) = {
 		[VERB_RUN] = command_run,
+		[VERB_PACK] = command_pack,
 		[VERB_DOCTOR] = command_doctor,
 		[VERB_VERSION] = command_version,
 		[VERB_HELP] = command_help,

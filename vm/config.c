@@ -105,6 +105,18 @@ static int set_pvh(struct config *config, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_fit_config(struct config *config, const char *value, struct error *err)
+{
+	return set_text(&config->fit_config, OPT_FIT_CONFIG, value, err);
+}
+
+static int set_dtb(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->dtb = true;
+	return 0;
+}
+
 /*
  * FILE[@GPA]. A file's name may hold '@' too: only what follows the last one counts, and only
  * when it begins like a number. FLAT_GPA_UNSET is left for finish().
@@ -283,6 +295,12 @@ static int set_dry_run(struct config *config, const char *value, struct error *e
 	return 0;
 }
 
+static int set_dump_dtb(struct config *config, const char *value, struct error *err)
+{
+	config->dry_run = true;
+	return set_text(&config->dump_dtb, OPT_DUMP_DTB, value, err);
+}
+
 static int set_verbose(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
@@ -302,6 +320,8 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_CMDLINE] = set_cmdline,
 	[OPT_NO_DEFAULT_CMDLINE] = set_no_default_cmdline,
 	[OPT_PVH] = set_pvh,
+	[OPT_FIT_CONFIG] = set_fit_config,
+	[OPT_DTB] = set_dtb,
 	[OPT_FLAT] = set_flat,
 	[OPT_MODE] = set_mode,
 	[OPT_MEMORY] = set_memory,
@@ -321,11 +341,12 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_ON_PANIC] = set_on_panic,
 	[OPT_KVM] = set_kvm,
 	[OPT_DRY_RUN] = set_dry_run,
+	[OPT_DUMP_DTB] = set_dump_dtb,
 	[OPT_VERBOSE] = set_verbose,
 	[OPT_HELP] = set_help,
 };
 
-static_assert(ARRAY_SIZE(setters) == NUM_OPTIONS, "a setter for each option");
+static_assert(ARRAY_SIZE(setters) == NUM_OPTIONS, "a setter for each of `run`'s");
 
 /* Defaults that depend on what else was said. */
 static void finish(struct config *config)

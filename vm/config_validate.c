@@ -22,6 +22,9 @@ static int check_flat(const struct config *config, struct error *err)
 			    : *config->cmdline	       ? "--cmdline"
 			    : !config->default_cmdline ? "--no-default-cmdline"
 			    : config->pvh	       ? "--pvh"
+			    : config->fit_config       ? "--fit-config"
+			    : config->dtb	       ? "--dtb"
+			    : config->dump_dtb	       ? "--dump-dtb"
 						       : NULL;
 
 	if (!config->flat) {

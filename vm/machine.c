@@ -194,6 +194,12 @@ static int load_linux(struct machine *m, struct error *err)
 	};
 	int rc = acpi_build(m->mem, &acpi, &loader.rsdp_gpa, err);
 
+	if (!rc)
+		rc = machine_build_dtb(m, err);
+	if (config->dtb) {
+		loader.dtb = m->dtb;
+		loader.dtb_size = m->dtb_size;
+	}
 	return rc < 0 ? rc : loader_load(m->mem, &loader, &m->loaded, err);
 }
 
@@ -317,6 +323,7 @@ void machine_destroy(struct machine *m)
 	kvm_vm_destroy(m->kvm);
 	ram_destroy(m->ram);
 	guest_mem_destroy(m->mem);
+	free(m->dtb);
 	free(m->cmdline);
 	free(m);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside the machine: machine.c (life cycle, memory, legacy devices, guest, vCPUs),
- * machine_virtio.c (virtio devices and their transport), machine_print.c (--dry-run).
+ * machine_virtio.c (virtio devices and their transport), machine_print.c (--dry-run),
+ * machine_dtb.c (device tree).
  */
 #ifndef BANTAM_VM_MACHINE_PRIVATE_H
 #define BANTAM_VM_MACHINE_PRIVATE_H
@@ -51,6 +52,8 @@ struct machine {
 	struct virtio_balloon *balloon; /* among them, or NULL */
 	char *cmdline; /* owned: env.cmdline and words that name MMIO devices; or NULL */
 
+	void *dtb; /* owned: its device tree, if there shall be one */
+	size_t dtb_size;
 	struct loader_result loaded; /* flat guests: entry only */
 	struct cpuid_template *cpuid;
 	struct vcpu **vcpus;
@@ -62,6 +65,8 @@ struct irq_line machine_wire(struct machine *m, unsigned int gsi);
 
 /* Makes the devices that the configuration asks for. -errno with a line. */
 int machine_build_virtio(struct machine *m, struct error *err);
+/* Makes the device tree, if one was asked for; the devices are there. -errno with a line. */
+int machine_build_dtb(struct machine *m, struct error *err);
 /* The vCPUs are gone. Takes what was built by half. */
 void machine_destroy_virtio(struct machine *m);
 

@@ -148,8 +148,13 @@ static int build(struct vm *vm, int *code, struct error *err)
 
 	memcpy(env.serial, vm->serial, sizeof(env.serial));
 	memcpy(env.ports, vm->ports, sizeof(env.ports));
+	*code = EXIT_HOST;
+	rc = vm_images_load(vm, err);
+	if (rc < 0)
+		return rc;
 	rc = machine_build(&env, &vm->machine, &image_refused, err);
 	*code = image_refused ? EXIT_USAGE : EXIT_HOST;
+	vm_images_drop(vm);
 	return rc;
 }
 
@@ -284,6 +289,20 @@ static int wait_paused(struct vm *vm, enum vm_end *end, enum end_action *action,
 	return 0;
 }
 
+/* --dry-run and --dump-dtb */
+static int show(struct vm *vm, int *code, struct error *err)
+{
+	int rc;
+
+	if (!vm->config->dump_dtb) {
+		machine_print(vm->machine, stdout);
+		return 0;
+	}
+	rc = machine_dump_dtb(vm->machine, vm->config->dump_dtb, err);
+	*code = rc == -EEXIST ? EXIT_USAGE : EXIT_HOST;
+	return rc;
+}
+
 /* Runs and reports one boot of the guest; *action says what follows. */
 static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
 {
@@ -307,10 +326,8 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		rc = build(vm, code, err);
 		if (rc < 0)
 			return rc;
-		if (vm->config->dry_run) {
-			machine_print(vm->machine, stdout);
-			return 0;
-		}
+		if (vm->config->dry_run)
+			return show(vm, code, err);
 		rc = run_once(vm, end, &action, err);
 		atomic_store(&vm->ending, true);
 		machine_destroy(vm->machine);

@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opened once, and closed in reverse: command line, images, KVM's device, event loop and signals,
- * disks, character back ends. The terminal comes last, so that what fails before it is printed on
- * a terminal in its normal mode.
+ * Opened once, and closed in reverse: images and command line, KVM's device, event loop and
+ * signals, disks, character back ends. The terminal comes last, so that what fails before it is
+ * printed on a terminal in its normal mode.
  */
 #include "vm_private.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "devices/char.h"
-#include "vm/cmdline.h"
 #include "vm/disks.h"
 #include "vm/error.h"
 #include "vm/exit_code.h"
-#include "vm/kernel_find.h"
 #include "vm/kvm.h"
 #include "vm/log.h"
 #include "vm/machine.h"
-
-enum { CMDLINE_SIZE = 65536 };
 
 /* ---- requests from outside ---- */
 
@@ -182,85 +175,6 @@ static int open_chars(struct vm *vm, struct error *err)
 	return rc < 0 ? rc : open_char(vm, &console, &vm->console, err);
 }
 
-/* NULL: *rc is the negative errno. */
-static const char *kernel_path(struct vm *vm, int *rc, struct error *err)
-{
-	const struct config *config = vm->config;
-
-	if (config->flat)
-		return config->flat;
-	if (config->kernel)
-		return config->kernel;
-	vm->found = malloc(sizeof(*vm->found));
-	if (!vm->found) {
-		*rc = error_set_errno(err, -ENOMEM, "looking for a kernel");
-		return NULL;
-	}
-	*rc = kernel_find("/boot", vm->found, err);
-	if (*rc < 0)
-		return NULL;
-	log_msg(vm->log, LOG_INFO, "no kernel given, booting %s", vm->found->path);
-	if (vm->found->newer[0])
-		log_msg(vm->log, LOG_WARN, "%s is newer, but cannot be read", vm->found->newer);
-	return vm->found->path;
-}
-
-static int open_initrd(struct vm *vm, const char *path, struct error *err)
-{
-	int rc = image_open(path, &vm->initrds[vm->num_initrds], err);
-
-	vm->num_initrds += !rc;
-	return rc;
-}
-
-/*
- * A distribution's kernel finds no disk without its initial RAM disk: the drivers are in there. So
- * who gives a disk and no initrd gets the one beside the kernel.
- */
-static int open_default_initrd(struct vm *vm, const char *kernel, struct error *err)
-{
-	const struct config *config = vm->config;
-	char path[PATH_MAX];
-
-	if (config->num_initrds || !config->num_disks || config->flat ||
-		cmdline_has_key(vm->cmdline, "noinitrd") || !kernel_find_initrd(kernel, path))
-		return 0;
-	log_msg(vm->log, LOG_INFO, "no initrd given, taking %s (-a noinitrd: none)", path);
-	return open_initrd(vm, path, err);
-}
-
-static int open_images(struct vm *vm, struct error *err)
-{
-	int rc = 0;
-	const char *path = kernel_path(vm, &rc, err);
-
-	if (!path)
-		return rc;
-	rc = image_open(path, &vm->kernel, err);
-	if (rc < 0)
-		return rc;
-	vm->kernel_open = true;
-	for (unsigned int i = 0; !rc && i < vm->config->num_initrds; i++)
-		rc = open_initrd(vm, vm->config->initrds[i], err);
-	return rc < 0 ? rc : open_default_initrd(vm, path, err);
-}
-
-static int compose_cmdline(struct vm *vm, struct error *err)
-{
-	const struct cmdline_defaults defaults = {
-		.enabled = vm->config->default_cmdline,
-		.serial1 = vm->config->serial[0].kind != SERIAL_NONE,
-		.hvc0 = vm->config->console == CONSOLE_VIRTIO,
-		.disk = vm->config->num_disks > 0,
-		.read_only = vm->config->disks[0].read_only,
-	};
-
-	vm->cmdline = malloc(CMDLINE_SIZE);
-	if (!vm->cmdline)
-		return error_set_errno(err, -ENOMEM, "command line");
-	return cmdline_compose(vm->config->cmdline, &defaults, vm->cmdline, CMDLINE_SIZE, err);
-}
-
 /* Whether what could not be opened is what the person gave, rather than the host that failed. */
 static int code_of(int rc)
 {
@@ -282,9 +196,7 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	int rc;
 
 	vm->signals.fd = -1;
-	rc = compose_cmdline(vm, err);
-	if (!rc)
-		rc = open_images(vm, err);
+	rc = vm_images_open(vm, err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;
@@ -318,10 +230,5 @@ void vm_host_close(struct vm *vm)
 	timer_queue_destroy(vm->timers);
 	event_loop_destroy(vm->loop);
 	kvm_host_close(vm->kvm);
-	for (unsigned int i = 0; i < vm->num_initrds; i++)
-		image_close(&vm->initrds[i]);
-	if (vm->kernel_open)
-		image_close(&vm->kernel);
-	free(vm->cmdline);
-	free(vm->found);
+	vm_images_close(vm);
 }

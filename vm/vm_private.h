@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them. */
+/*
+ * Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them, and
+ * vm_images.c the files that the guest starts from.
+ */
 #ifndef BANTAM_VM_VM_PRIVATE_H
 #define BANTAM_VM_VM_PRIVATE_H
 
@@ -12,6 +15,7 @@
 
 struct chardev;
 struct disks;
+struct fit;
 struct kernel_found;
 struct kvm_host;
 struct machine;
@@ -23,9 +27,13 @@ struct vm {
 	struct timer_queue *timers;
 	struct kvm_host *kvm;
 	struct kernel_found *found; /* the kernel's path, when none was named */
-	struct image kernel, initrds[LOADER_MAX_INITRDS];
-	bool kernel_open;
-	unsigned int num_initrds; /* open */
+	struct image file;	    /* the kernel, or the FIT image that has it */
+	bool file_open;
+	char *fit_path, *fit_config; /* owned: "app.itb" of "app.itb#conf", and "conf" */
+	struct fit *fit;	     /* while a machine is built, or NULL */
+	struct image kernel;
+	struct image initrds[LOADER_MAX_INITRDS + 1]; /* the FIT's first */
+	unsigned int num_initrds;
 	char *cmdline;
 	struct chardev *serial[CONFIG_MAX_SERIAL];
 	struct chardev *console; /* virtio's, when stdio is that, or NULL */
@@ -50,6 +58,17 @@ struct vm {
 int vm_host_open(struct vm *vm, int *code, struct error *err);
 /* Takes what was opened by half; the machine is gone. */
 void vm_host_close(struct vm *vm);
+
+/* The files that the guest starts from, and its command line; for vm_host.c. */
+int vm_images_open(struct vm *vm, struct error *err);
+void vm_images_close(struct vm *vm);
+
+/*
+ * A FIT image's bytes are in memory only while a machine is built from them: drop lets go of them,
+ * load reads them again, for the next boot. Other files are read when they are loaded.
+ */
+int vm_images_load(struct vm *vm, struct error *err);
+void vm_images_drop(struct vm *vm);
 
 /* What a person or the system wants: counts also when the guest ends at the same moment. */
 void vm_order_end(struct vm *vm, enum vm_end end);

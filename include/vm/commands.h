@@ -4,6 +4,7 @@
 #define BANTAM_VM_COMMANDS_H
 
 int command_run(int argc, char **argv);
+int command_pack(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 
 /* Chooses the verb: bantam's own argc and argv. */

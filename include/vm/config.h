@@ -68,6 +68,8 @@ struct config {
 	const char *cmdline; /* the user's own words, "" by default */
 	bool default_cmdline;
 	bool pvh;
+	const char *fit_config; /* of a FIT image; NULL: its default */
+	bool dtb;		/* hand the kernel a device tree */
 
 	const char *flat; /* NULL: boot a kernel */
 	uint64_t flat_gpa;
@@ -91,7 +93,8 @@ struct config {
 	enum transport transport;
 
 	enum end_action on_reboot, on_poweroff, on_panic;
-	bool dry_run;
+	bool dry_run;	      /* do not start it */
+	const char *dump_dtb; /* where its device tree goes, instead of a description */
 	unsigned int verbose;
 	const char *kvm_device; /* "/dev/kvm" */
 

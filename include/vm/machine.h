@@ -70,6 +70,9 @@ bool machine_has_panic_mark(const struct machine *machine);
 /* Prints the machine for a person (--dry-run). */
 void machine_print(const struct machine *machine, FILE *out);
 
+/* Writes its device tree (--dump-dtb), see fdt_file_write. */
+int machine_dump_dtb(const struct machine *machine, const char *path, struct error *err);
+
 /* The state of a vCPU that ended, see vcpu_describe. */
 size_t machine_describe_vcpu(struct machine *machine, unsigned int vcpu, char *buf, size_t size);
 

@@ -10,7 +10,7 @@ import pytest
 
 from tiny import HOST, OK, USAGE, Bantam
 
-VERBS = ["run", "doctor", "version", "help"]
+VERBS = ["run", "pack", "doctor", "version", "help"]
 NO_KVM = ["--kvm", "/nonexistent/kvm"]
 
 
@@ -32,7 +32,7 @@ def test_help_of_a_verb(command: Bantam, verb: str) -> None:
     result = command.command("help", verb)
     assert result.returncode == OK
     assert verb.encode() in result.stdout
-    if verb in ("run", "doctor"):
+    if verb in ("run", "pack", "doctor"):
         assert command.command(verb, "--help").stdout == result.stdout
 
 

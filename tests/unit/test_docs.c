@@ -18,6 +18,7 @@
 #include "vm/error.h"
 #include "vm/exit_code.h"
 #include "vm/options.h"
+#include "vm/pack.h"
 
 enum { MAX_ARGS = 64, MAX_TEXT = 1 << 16 };
 
@@ -72,6 +73,7 @@ static void check_example(const char *path, char *line)
 	char *argv[MAX_ARGS + 1], shown[256];
 	struct config config;
 	struct error err = {""};
+	struct pack_config pack;
 	bool bad = false;
 	enum verb verb = NUM_VERBS;
 	int argc;
@@ -85,6 +87,10 @@ static void check_example(const char *path, char *line)
 		bad = config_parse_verb(&config, verb, argc - 1, argv + 1, &err) ||
 		      config_validate(&config, &err);
 	config_destroy(&config);
+	if (verb == VERB_PACK) {
+		bad = pack_config_parse(&pack, argc - 1, argv + 1, &err);
+		pack_config_destroy(&pack);
+	}
 	if (bad)
 		fail_msg("%s: '%s': %s", path, shown, err.text);
 }
@@ -116,6 +122,7 @@ static void examples(void **state)
 	assert_true(check_examples("README.md") >= 6);
 	assert_true(check_examples(MAN "bantam.1.scd") >= 2);
 	assert_true(check_examples(MAN "bantam-run.1.scd") >= 7);
+	assert_true(check_examples(MAN "bantam-pack.1.scd") >= 4);
 	assert_true(check_examples(MAN "bantam-doctor.1.scd") >= 1);
 }
 
@@ -152,6 +159,7 @@ static void options_are_documented(void **state)
 {
 	(void)state;
 	options_are_in(MAN "bantam-run.1.scd", VERB_RUN);
+	options_are_in(MAN "bantam-pack.1.scd", VERB_PACK);
 	options_are_in(MAN "bantam-doctor.1.scd", VERB_DOCTOR);
 }
 
