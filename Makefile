@@ -62,6 +62,8 @@ PKG_LIBS   += $(or $(LIBFDT),-lfdt)
 PKG_LIBS   += -ldl
 # libslirp's .pc file asks for glib's headers, a dozen packages that nothing here includes.
 PKG_LIBS   += -lslirp
+# What unpacks kernels is opened when it is needed; before glibc 2.34 that took a library, too.
+PKG_LIBS   += -ldl
 
 # ---- flags -----------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
