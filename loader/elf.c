@@ -2,7 +2,7 @@
 /*
  * ELF kernels (System V gABI, chapters 4 and 5). The file header and the program headers are read
  * once and turned into struct elf, in which every number is checked against the file; elf_load
- * checks them against the guest's RAM. Section headers, symbols and relocations are not looked at.
+ * checks them against the guest's RAM. Sections and symbols are not looked at.
  *
  * Segments go to their physical addresses. Linux says its entry as a physical address, other
  * kernels as a virtual one: both are taken.
@@ -109,6 +109,8 @@ static int read_header(
 	rc = image_read(image, 0, h, MIN(image->size, sizeof(h)), err);
 	if (rc)
 		return rc;
+	if (!elf_detect(h, sizeof(h)))
+		return image_error(image, err, -ENOTSUP, "no ELF file");
 	if (h[EI_CLASS] != ELFCLASS32 && h[EI_CLASS] != ELFCLASS64)
 		return image_error(image, err, -EINVAL,
 			"EI_CLASS %u is unknown: the file is damaged", h[EI_CLASS]);
@@ -124,6 +126,9 @@ static int read_header(
 	header->phoff = elf->is64 ? get_le64(h + 32) : get_le32(h + 28);
 	header->phentsize = get_le16(h + (elf->is64 ? 54 : 42));
 	header->phnum = get_le16(h + (elf->is64 ? 56 : 44));
+	elf->shoff = elf->is64 ? get_le64(h + 40) : get_le32(h + 32);
+	elf->shentsize = get_le16(h + (elf->is64 ? 58 : 46));
+	elf->shnum = get_le16(h + (elf->is64 ? 60 : 48));
 	return check_type(image, header->type, err);
 }
 
@@ -317,6 +322,17 @@ int elf_entry(const struct elf *elf, uint64_t *gpa)
 		}
 	}
 	return -EINVAL;
+}
+
+void elf_slide(struct elf *elf, uint64_t by)
+{
+	/* An entry that is virtual is converted when it is asked for. */
+	if (elf_has_code_at(elf, elf->entry))
+		elf->entry += by;
+	for (unsigned int i = 0; i < elf->num_segments; i++)
+		elf->segments[i].paddr += by;
+	elf->start += by;
+	elf->end += by;
 }
 
 static int load_segment(const struct guest_mem *mem, const struct image *image,

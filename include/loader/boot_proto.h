@@ -34,6 +34,8 @@
 #define HDR_CMDLINE_SIZE       0x238 /* u32, 2.06, without the final zero */
 #define HDR_HARDWARE_SUBARCH   0x23c /* u32, 2.07 */
 #define HDR_SUBARCH_DATA       0x240 /* u64, 2.07 */
+#define HDR_PAYLOAD_OFFSET     0x248 /* u32, 2.08, from the protected-mode code on */
+#define HDR_PAYLOAD_LENGTH     0x24c /* u32, 2.08 */
 #define HDR_SETUP_DATA	       0x250 /* u64, 2.09 */
 #define HDR_PREF_ADDRESS       0x258 /* u64, 2.10 */
 #define HDR_INIT_SIZE	       0x260 /* u32, 2.10 */
@@ -48,6 +50,7 @@
 #define HDR_LOADER_UNDEFINED   0xff
 #define HDR_VID_MODE_NORMAL    0xffff
 #define HDR_LOADED_HIGH	       0x01
+#define HDR_KASLR_FLAG	       0x02 /* set for the kernel by what unpacks it */
 #define HDR_XLF_KERNEL_64      0x0001
 #define HDR_ENTRY64_OFFSET     0x200
 #define HDR_DEFAULT_CODE_START 0x100000

@@ -25,6 +25,8 @@ struct elf {
 	uint64_t entry;	 /* e_entry: physical or virtual */
 	uint64_t pvh_entry;
 	uint64_t start, end; /* physical, over all segments */
+	uint64_t shoff;	     /* section headers, as the file has it: not checked */
+	uint16_t shentsize, shnum;
 	unsigned int num_segments;
 	struct elf_segment segments[ELF_MAX_PHDRS];
 };
@@ -33,6 +35,10 @@ bool elf_detect(const uint8_t *head, size_t len);
 
 /* Reads and checks headers and notes. -EINVAL for a bad file, -ENOTSUP for one of another kind. */
 int elf_parse(const struct image *image, struct elf *elf, struct error *err);
+
+/* Moves the kernel up by so many bytes of physical memory: segments, start, end and entry. Nothing
+ * wraps where end + by does not. */
+void elf_slide(struct elf *elf, uint64_t by);
 
 /* Reads the segments to their physical addresses and clears the rest of each. -ENOSPC where they do
  * not fit. */

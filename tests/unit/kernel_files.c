@@ -127,3 +127,87 @@ void make_elf32(struct kernel_file *file)
 			poke(file, ELF32_PH(i) + w * 4, 4, words[w]);
 	}
 }
+
+static void append(struct kernel_file *file, const void *bytes, size_t len)
+{
+	memcpy(file->bytes + file->size, bytes, len);
+	file->size += len;
+}
+
+static void append32(struct kernel_file *file, uint32_t value)
+{
+	poke(file, file->size, 4, value);
+	file->size += 4;
+}
+
+void make_relocatable(struct kernel_file *file, bool inverse)
+{
+	const uint32_t text = (uint32_t)(ELF_VBASE + ELF_TEXT_PADDR);
+
+	make_elf64(file);
+	append32(file, 0);
+	append32(file, text + RELOC64_OFF);
+	append32(file, 0);
+	if (inverse) {
+		append32(file, text + RELOC_INVERSE_OFF);
+		append32(file, 0);
+	}
+	append32(file, text + RELOC32_OFF);
+}
+
+/* One block: a token that says "15 literals and more", how many more in bytes of up to 255, and
+ * the literals. A block may end with them. */
+void pack_lz4(struct kernel_file *file, const struct kernel_file *content)
+{
+	const uint8_t token = 0xf0, full = 255;
+	size_t more = content->size - 15;
+
+	memset(file, 0, sizeof(*file));
+	append32(file, 0x184c2102);
+	append32(file, (uint32_t)(1 + more / full + 1 + content->size));
+	append(file, &token, 1);
+	for (; more >= full; more -= full)
+		append(file, &full, 1);
+	append(file, &(uint8_t){(uint8_t)more}, 1);
+	append(file, content->bytes, content->size);
+	append32(file, (uint32_t)content->size);
+}
+
+void make_bzimage_around(struct kernel_file *file, const struct kernel_file *payload)
+{
+	const size_t code = BZ_PAYLOAD_OFFSET - BZ_CODE_OFFSET + payload->size;
+
+	make_bzimage(file);
+	poke(file, HDR_SYSSIZE, 4, code / 16);
+	poke(file, HDR_PAYLOAD_OFFSET, 4, BZ_PAYLOAD_OFFSET - BZ_CODE_OFFSET);
+	poke(file, HDR_PAYLOAD_LENGTH, 4, payload->size);
+	file->size = BZ_PAYLOAD_OFFSET;
+	append(file, payload->bytes, payload->size);
+}
+
+_Static_assert(PACKED_PROMISE + 4 <= KERNEL_FILE_MAX, "a packed kernel fits");
+
+void make_packed(struct kernel_file *file)
+{
+	struct kernel_file elf, payload;
+
+	make_relocatable(&elf, true);
+	pack_lz4(&payload, &elf);
+	make_bzimage_around(file, &payload);
+}
+
+/* A zero, and a match that repeats it: 255 times for each byte of its length. */
+void make_bomb(struct kernel_file *file)
+{
+	static const uint8_t start[] = {0x1f, 0, 1, 0};
+	const size_t lengths = 8 * MiB / 255;
+	struct kernel_file payload = {0};
+
+	append32(&payload, 0x184c2102);
+	append32(&payload, (uint32_t)(sizeof(start) + lengths));
+	append(&payload, start, sizeof(start));
+	memset(payload.bytes + payload.size, 255, lengths);
+	payload.size += lengths;
+	append32(&payload, BOMB_PROMISE);
+	make_bzimage_around(file, &payload);
+}

@@ -43,6 +43,39 @@ void make_bzimage(struct kernel_file *file);
 void make_elf64(struct kernel_file *file);
 void make_elf32(struct kernel_file *file);
 
+/*
+ * make_elf64's kernel with a relocation of each kind behind it, at these offsets in the text; with
+ * or without inverse ones, which newer kernels have no list for.
+ */
+#define RELOC64_OFF	  0x10
+#define RELOC_INVERSE_OFF 0x21
+#define RELOC32_OFF	  0x33
+
+void make_relocatable(struct kernel_file *file, bool inverse);
+
+/* Packs a file as LZ4's legacy frame, by nothing but literals, with the size behind it. */
+void pack_lz4(struct kernel_file *file, const struct kernel_file *content);
+
+/* make_bzimage's kernel with that for its payload. */
+#define BZ_PAYLOAD_OFFSET (BZ_CODE_OFFSET + 0x400)
+
+void make_bzimage_around(struct kernel_file *file, const struct kernel_file *payload);
+
+/* All of this together: a bzImage that can be unpacked, with three lists of relocations. */
+void make_packed(struct kernel_file *file);
+
+/* Where bytes of the ELF file in it are, and what it promises to unpack to. */
+#define RELOCATABLE_SIZE   (ELF_DATA_OFF + ELF_DATA_SIZE + 24)
+#define PACKED_BLOCK	   (BZ_PAYLOAD_OFFSET + 4)
+#define PACKED_ELF(off)	   (PACKED_BLOCK + 4 + 2 + (RELOCATABLE_SIZE - 15) / 255 + (off))
+#define PACKED_RELOC(word) PACKED_ELF(ELF_DATA_OFF + ELF_DATA_SIZE + 4 * (word))
+#define PACKED_PROMISE	   PACKED_ELF(RELOCATABLE_SIZE)
+
+/* One that unpacks to 8 MiB of zeros, and promises BOMB_PROMISE. */
+#define BOMB_PROMISE 65536
+
+void make_bomb(struct kernel_file *file);
+
 void poke(struct kernel_file *file, size_t off, unsigned int len, uint64_t value);
 
 #endif
