@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The files in a cache directory; for loader/kernel_cache.c alone. */
+#ifndef BANTAM_LOADER_KERNEL_CACHE_FILES_H
+#define BANTAM_LOADER_KERNEL_CACHE_FILES_H
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "vm/base.h"
+
+enum { CACHE_FILE_NAME = 40 };
+
+/* 0 where fd is of that kind (S_IFDIR, S_IFREG), the owner's and closed to others; -EPERM. */
+int cache_file_check(int fd, mode_t kind, uid_t owner, struct stat *st);
+
+/* Opens a file for reading, checked so. Returns the descriptor or a negative errno. */
+int cache_file_open(int dir, const char *name, uid_t owner, struct stat *st);
+
+/* Writes a new file under a name that is made up. Leaves none behind on failure. */
+int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACHE_FILE_NAME]);
+
+/*
+ * Removes entries (names of 32 hexadecimal digits), longest not used first, until no more than so
+ * many of so many bytes together are left; also new files that were left behind an hour ago.
+ */
+void cache_files_evict(int dir, unsigned int max_entries, uint64_t max_bytes);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files in the cache. The first byte says which: the secret, or an entry, which gets a trailer that
+ * is right but for the byte that the second one names. Oracles: a secret of another size is
+ * replaced; an entry is found only with a right trailer at the end of a whole file, and what is
+ * then read is the file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loader/bytes.h"
+#include "loader/elf.h"
+#include "loader/kernel_cache.h"
+#include "loader/relocs.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TRAILER = 40, WRITTEN = 32 };
+
+static void must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* Made when it is first asked for, and removed at exit. */
+static char dir[64];
+
+static void remove_directory(void)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	must(system(command) == 0); /* NOLINT(cert-env33-c) */
+}
+
+static const char *directory(void)
+{
+	if (!dir[0]) {
+		atexit(remove_directory);
+		snprintf(dir, sizeof(dir), "%s/bantam-fuzz-XXXXXX",
+			access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+		must(mkdtemp(dir) != NULL);
+	}
+	return dir;
+}
+
+static void write_file(const char *name, const uint8_t *data, size_t size)
+{
+	char path[192];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/kernels/%s", directory(), name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	must(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	close(fd);
+}
+
+static void fuzz_secret(const uint8_t *data, size_t size)
+{
+	struct kernel_cache *cache;
+	char path[192];
+	struct stat st;
+
+	write_file("secret", data, size);
+	must(kernel_cache_open(directory(), &cache) == 0);
+	kernel_cache_close(cache);
+	snprintf(path, sizeof(path), "%s/kernels/secret", directory());
+	must(stat(path, &st) == 0 && st.st_size == KEY_HASH_SECRET);
+}
+
+static void parse(const struct image *image)
+{
+	struct relocs relocs;
+	struct elf elf;
+
+	if (elf_parse(image, &elf, NULL) == 0 && elf.is64) {
+		relocs_read(image, &elf, &relocs, NULL);
+		relocs_free(&relocs);
+	}
+}
+
+static void fuzz_entry(
+	const struct kernel_cache *cache, uint8_t damage, const uint8_t *data, size_t size)
+{
+	uint8_t *file = malloc(size + TRAILER), *found = malloc(size + 1);
+	struct kernel_key key;
+	char name[2 * KEY_HASH_SIZE + 1];
+	struct image image;
+	int rc;
+
+	must(file && found);
+	kernel_cache_key(cache, (const uint8_t *)"kernel", 6, &key);
+	for (size_t i = 0; i < KEY_HASH_SIZE; i++)
+		snprintf(name + 2 * i, 3, "%02x", key.bytes[i]);
+	if (size)
+		memcpy(file, data, size);
+	memcpy(file + size, "bantamK1", 8);
+	put_le64(file + size + 8, size);
+	memcpy(file + size + 16, key.bytes, KEY_HASH_SIZE);
+	put_le64(file + size + WRITTEN, (uint64_t)time(NULL));
+	if (damage < TRAILER)
+		file[size + damage] ^= 0x90;
+	write_file(name, file, size + TRAILER);
+	rc = kernel_cache_get(cache, &key, "kernel", &image);
+	must(rc == 0 || rc == -ENOENT);
+	/* When it was written may be any time that makes it old enough or not. */
+	must(rc ? damage < TRAILER : damage >= WRITTEN);
+	if (rc == 0) {
+		must(image.size == size && image_read(&image, 0, found, size, NULL) == 0);
+		must(size == 0 || memcmp(found, data, size) == 0);
+		parse(&image);
+		image_close(&image);
+	}
+	free(file);
+	free(found);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct kernel_cache *cache = NULL;
+
+	if (size < 2)
+		return 0;
+	must(kernel_cache_open(directory(), &cache) == 0);
+	if (data[0] & 1)
+		fuzz_secret(data + 1, size - 1);
+	else
+		fuzz_entry(cache, data[1] % (2 * TRAILER), data + 2, size - 2);
+	kernel_cache_close(cache);
+	return 0;
+}

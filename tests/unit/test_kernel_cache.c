@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cache as such: its place, its secret, its keys. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cache_fixture.h"
+
+static void test_where_it_is(void **state)
+{
+	char buf[64];
+
+	(void)state;
+	assert_int_equal(kernel_cache_dir("/xdg", "/home/me", buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "/xdg/bantam");
+	assert_int_equal(kernel_cache_dir(NULL, "/home/me", buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "/home/me/.cache/bantam");
+	assert_int_equal(kernel_cache_dir("relative", "/home/me", buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "/home/me/.cache/bantam");
+	assert_int_equal(kernel_cache_dir("", "/", buf, sizeof(buf)), 0);
+	assert_int_equal(kernel_cache_dir(NULL, NULL, buf, sizeof(buf)), -ENOENT);
+	assert_int_equal(kernel_cache_dir("", "", buf, sizeof(buf)), -ENOENT);
+	assert_int_equal(kernel_cache_dir(NULL, "here", buf, sizeof(buf)), -ENOENT);
+	assert_int_equal(
+		kernel_cache_dir("/a-name-of-some-length-or-other", NULL, buf, 38), -ENAMETOOLONG);
+}
+
+static void test_keeps_kernels(void **state)
+{
+	struct cache_fixture *f = *state;
+	struct kernel_cache *cache = cache_open(f);
+	struct stat st;
+
+	assert_false(cache_has(cache, "a", "first"));
+	cache_put(cache, "a", "first");
+	cache_put(cache, "b", "second");
+	assert_true(cache_has(cache, "a", "first"));
+	assert_true(cache_has(cache, "b", "second"));
+	assert_false(cache_has(cache, "c", "first"));
+	cache_put(cache, "a", "other");
+	assert_true(cache_has(cache, "a", "other"));
+	kernel_cache_close(cache);
+	cache = cache_open(f);
+	assert_true(cache_has(cache, "b", "second"));
+	kernel_cache_close(cache);
+	assert_int_equal(stat(f->kernels, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(cache_count(f, "new-"), 0);
+	kernel_cache_close(NULL);
+}
+
+static void test_keys(void **state)
+{
+	struct cache_fixture *f = *state;
+	struct kernel_cache *cache = cache_open(f);
+	enum { LEN = 5 * 1024 * 1024 + 77, OFF = 33 };
+	uint8_t *bytes = malloc(LEN);
+	struct kernel_key file, memory;
+	struct image image;
+
+	for (size_t i = 0; i < LEN; i++)
+		bytes[i] = (uint8_t)(i * 13 + (i >> 10));
+	image_from_memory("kernel", bytes, LEN, &image);
+	assert_int_equal(kernel_cache_key_of_file(cache, &image, OFF, LEN - OFF, &file, NULL), 0);
+	kernel_cache_key(cache, bytes + OFF, LEN - OFF, &memory);
+	assert_memory_equal(&file, &memory, sizeof(file));
+	assert_int_equal(kernel_cache_key_of_file(cache, &image, OFF, LEN, &file, NULL), -EINVAL);
+	free(bytes);
+	kernel_cache_close(cache);
+}
+
+/* Another cache names the same kernel otherwise: its secret is its own. */
+static void test_secret(void **state)
+{
+	struct cache_fixture *f = *state;
+	struct cache_fixture other = *f;
+	struct kernel_cache *cache = cache_open(f), *second;
+	struct kernel_key a = cache_key(cache, "kernel"), b;
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/secret", f->kernels);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_size, KEY_HASH_SECRET);
+	snprintf(other.dir, sizeof(other.dir), "%s/other", f->top);
+	second = cache_open(&other);
+	b = cache_key(second, "kernel");
+	assert_memory_not_equal(&a, &b, sizeof(a));
+	kernel_cache_close(second);
+	/* The same cache again has the same one */
+	second = cache_open(f);
+	b = cache_key(second, "kernel");
+	assert_memory_equal(&a, &b, sizeof(a));
+	kernel_cache_close(second);
+	kernel_cache_close(cache);
+}
+
+/* A secret that is cut, too long, was open to others, or is no file is replaced. */
+static void test_bad_secret(void **state)
+{
+	struct cache_fixture *f = *state;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/secret", f->kernels);
+	for (unsigned int i = 0; i < 5; i++) {
+		struct kernel_cache *cache = cache_open(f);
+		struct kernel_key before = cache_key(cache, "kernel"), after;
+
+		cache_put(cache, "kernel", "content");
+		kernel_cache_close(cache);
+		if (i == 0)
+			assert_int_equal(truncate(path, KEY_HASH_SECRET - 1), 0);
+		if (i == 1)
+			assert_int_equal(truncate(path, KEY_HASH_SECRET + 1), 0);
+		if (i == 2)
+			assert_int_equal(chmod(path, 0644), 0);
+		if (i >= 3)
+			assert_int_equal(unlink(path), 0);
+		if (i == 3)
+			assert_int_equal(symlink("/etc/passwd", path), 0);
+		if (i == 4)
+			assert_int_equal(mkfifo(path, 0600), 0);
+		cache = cache_open(f);
+		after = cache_key(cache, "kernel");
+		assert_memory_not_equal(&before, &after, sizeof(before));
+		assert_false(cache_has(cache, "kernel", "content"));
+		kernel_cache_close(cache);
+	}
+}
+
+static void test_refused_directories(void **state)
+{
+	struct cache_fixture *f = *state;
+	struct kernel_cache *cache = cache_open(f);
+	char elsewhere[128];
+
+	kernel_cache_close(cache);
+	cache = NULL;
+	assert_int_equal(chmod(f->kernels, 0755), 0);
+	assert_int_equal(kernel_cache_open(f->dir, &cache), -EPERM);
+	assert_int_equal(chmod(f->kernels, 0720), 0);
+	assert_int_equal(kernel_cache_open(f->dir, &cache), -EPERM);
+	assert_int_equal(chmod(f->kernels, 0700), 0);
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", f->top);
+	assert_int_equal(rename(f->kernels, elsewhere), 0);
+	assert_int_equal(symlink(elsewhere, f->kernels), 0);
+	assert_true(kernel_cache_open(f->dir, &cache) < 0);
+	assert_int_equal(unlink(f->kernels), 0);
+	assert_int_equal(symlink("nowhere", f->kernels), 0);
+	assert_true(kernel_cache_open(f->dir, &cache) < 0);
+	assert_int_equal(unlink(f->kernels), 0);
+	assert_int_equal(mkfifo(f->kernels, 0700), 0);
+	assert_true(kernel_cache_open(f->dir, &cache) < 0);
+	assert_true(kernel_cache_open("/proc/bantam", &cache) < 0);
+	assert_null(cache);
+	/* Somebody else's: only root can make one */
+	if (geteuid() == 0) {
+		assert_int_equal(unlink(f->kernels), 0);
+		assert_int_equal(rename(elsewhere, f->kernels), 0);
+		assert_int_equal(chown(f->kernels, 12345, 12345), 0);
+		assert_int_equal(kernel_cache_open(f->dir, &cache), -EPERM);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, cache_setup, cache_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_where_it_is),
+		TEST(test_keeps_kernels),
+		TEST(test_keys),
+		TEST(test_secret),
+		TEST(test_bad_secret),
+		TEST(test_refused_directories),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
