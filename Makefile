@@ -163,10 +163,15 @@ $(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/libpure.a $(O)/fuzz/libcore.a
 	$(say) LD $@
 	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
-MALFORMED_OBJS := tests/tools/make_malformed tests/unit/kernel_files tests/unit/malformed_set
+MALFORMED_OBJS := tests/tools/make_malformed tests/unit/kernel_files tests/unit/malformed_set \
+	tests/unit/malformed_cases
 $(O)/make_malformed: $(MALFORMED_OBJS:%=$(O)/obj/%.o)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(O)/dump_kernel: $(O)/obj/tests/tools/dump_kernel.o $(O)/obj/tests/unit/fake_ram.o $(O)/obj/libcore.a
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 .PHONY: unit tsan fuzz-build fuzz
 unit: $(UNIT_BINS)
@@ -180,9 +185,10 @@ fuzz: $(FUZZ_BINS)
 # Tiny guests, straight on /dev/kvm; skipped, and said so, where there is none.
 -include tests/kvm/guests.mk
 .PHONY: kvm
-kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(GUEST_BINS)
+kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
 	$(Q)BANTAM=$(abspath $(O)/bantam) BANTAM_ASAN=$(abspath $(O)/asan/bantam) \
-		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) BANTAM_GUESTS=$(abspath $(O)/guests) \
+		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
+		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
 
 # Stock kernels: on /dev/kvm where it can boot Linux, in the lab elsewhere.

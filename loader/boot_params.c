@@ -45,7 +45,7 @@ static void clear_foreign(uint8_t *bp)
 static void fill(uint8_t *bp, const struct boot_info *info)
 {
 	bp[HDR_TYPE_OF_LOADER] = HDR_LOADER_UNDEFINED;
-	bp[HDR_LOADFLAGS] = HDR_LOADED_HIGH;
+	bp[HDR_LOADFLAGS] = HDR_LOADED_HIGH | (info->kaslr ? HDR_KASLR_FLAG : 0);
 	put_le16(bp + HDR_VID_MODE, HDR_VID_MODE_NORMAL);
 	put_le32(bp + HDR_CODE32_START, (uint32_t)info->kernel_gpa);
 	put_le32(bp + HDR_RAMDISK_IMAGE, (uint32_t)info->initrd_gpa);

@@ -107,6 +107,10 @@ static int read_placement(const struct image *image, struct bzimage *bz, struct 
 {
 	const uint8_t *h = bz->header;
 
+	if (bz->protocol >= 0x0208 && bz->header_end >= HDR_PAYLOAD_LENGTH + 4) {
+		bz->payload_offset = bz->code_offset + get_le32(h + HDR_PAYLOAD_OFFSET);
+		bz->payload_size = get_le32(h + HDR_PAYLOAD_LENGTH);
+	}
 	bz->relocatable = h[HDR_RELOCATABLE];
 	bz->alignment = get_le32(h + HDR_KERNEL_ALIGNMENT);
 	if (!is_power_of_two(bz->alignment))
@@ -188,7 +192,7 @@ int bzimage_parse(const struct image *image, struct bzimage *bz, struct error *e
 	return rc;
 }
 
-static int place(const struct guest_mem *mem, const struct image *image, const struct bzimage *bz,
+int bzimage_place(const struct guest_mem *mem, const struct image *image, const struct bzimage *bz,
 	uint64_t *gpa, struct error *err)
 {
 	uint64_t ram_end = lowram_end(mem);
@@ -223,7 +227,7 @@ int bzimage_load(const struct guest_mem *mem, const struct image *image, const s
 	uint64_t *gpa, struct error *err)
 {
 	uint64_t at = 0;
-	int rc = place(mem, image, bz, &at, err);
+	int rc = bzimage_place(mem, image, bz, &at, err);
 	void *dst;
 
 	if (rc)

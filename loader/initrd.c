@@ -85,21 +85,28 @@ static int place(const struct guest_mem *mem, const struct initrd_config *config
 	return 0;
 }
 
+int initrd_place(const struct guest_mem *mem, const struct initrd_config *config, uint64_t *gpa,
+	uint64_t *size, struct error *err)
+{
+	uint64_t total = 0, at = 0;
+	int rc = total_size(config, &total, err);
+
+	if (!rc && total)
+		rc = place(mem, config, total, &at, err);
+	*gpa = rc ? 0 : at;
+	*size = rc ? 0 : total;
+	return rc;
+}
+
 int initrd_load(const struct guest_mem *mem, const struct initrd_config *config, uint64_t *gpa,
 	uint64_t *size, struct error *err)
 {
-	uint64_t total = 0, at = 0, done = 0;
+	uint64_t total, at, done = 0;
 	uint8_t *dst;
-	int rc;
+	int rc = initrd_place(mem, config, &at, &total, err);
 
 	*gpa = *size = 0;
-	if (!config->count)
-		return 0;
-	rc = total_size(config, &total, err);
 	if (rc || !total)
-		return rc;
-	rc = place(mem, config, total, &at, err);
-	if (rc)
 		return rc;
 	dst = guest_mem_ptr(mem, at, total);
 	if (!dst)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A kernel is parsed first, and everything about it that can be checked without guest memory is
- * checked then. What is loaded follows one order for every format: kernel, command line, initrd
- * (which must know where the kernel is), memory map, and the structure that the kernel is told it
- * all with; the CPU's tables come last. All of the loader's own structures lie below 192 KiB
- * (vm/layout.h), kernels and initrds above 1 MiB, so they cannot meet.
+ * A kernel is parsed first, and unpacked if need be, and everything about it that can be checked
+ * without guest memory is checked then (loader/kernel.c). What is loaded follows one order for
+ * every format: kernel, command line, initrd (which must know where the kernel is), memory map, and
+ * the structure that the kernel is told it all with; the CPU's tables come last. All of the
+ * loader's own structures lie below 192 KiB (vm/layout.h), kernels and initrds above 1 MiB, so they
+ * cannot meet.
  *
- * Formats differ in three things only, which struct plan holds: where the kernel went, what limits
- * it sets, and how it is entered.
+ * Formats differ in three things only, which struct plan holds: where the kernel goes, what limits
+ * it sets, and how it is entered. A random address is chosen between the two ends: not below where
+ * the kernel is linked to run, nor above where the initrd goes when the kernel is there.
  */
 #include "loader/loader.h"
 
@@ -21,7 +23,8 @@
 #include "loader/elf.h"
 #include "loader/gdt.h"
 #include "loader/initrd.h"
-#include "loader/magic.h"
+#include "loader/kernel.h"
+#include "loader/lowram.h"
 #include "loader/paging.h"
 #include "loader/pvh.h"
 #include "loader/setup_data.h"
@@ -32,130 +35,128 @@
 /* Linux's COMMAND_LINE_SIZE on x86 less the final zero: an ELF file does not tell. */
 enum { ELF_LINUX_CMDLINE = 2047 };
 
-struct kernel {
-	enum kernel_format format;
-	bool is_bzimage;
-	union {
-		struct bzimage bz;
-		struct elf elf;
-	};
-};
-
 struct plan {
 	uint64_t kernel_gpa, kernel_size;
 	uint64_t entry;
 	uint64_t cmdline_max;
 	uint64_t initrd_addr_max;
+	bool kaslr;
 };
-
-const char *kernel_format_name(enum kernel_format format)
-{
-	static const char *const names[] = {
-		[KERNEL_BZIMAGE64] = "bzImage, 64-bit entry",
-		[KERNEL_BZIMAGE32] = "bzImage, 32-bit entry",
-		[KERNEL_ELF64] = "ELF, 64-bit entry",
-		[KERNEL_PVH] = "ELF, PVH entry",
-	};
-
-	return (unsigned int)format < ARRAY_SIZE(names) ? names[format] : "unknown";
-}
-
-/* An ELF kernel with both entries is entered as Linux only when it is Linux. */
-static int choose_elf_entry(
-	const struct image *image, struct kernel *kernel, bool prefer_pvh, struct error *err)
-{
-	const struct elf *elf = &kernel->elf;
-
-	if (prefer_pvh && !elf->has_pvh)
-		return image_error(image, err, -ENOTSUP,
-			"the kernel has no PVH entry (CONFIG_PVH): boot it without --pvh");
-	kernel->format = elf->has_pvh && (prefer_pvh || !elf->is64 || !elf->is_linux)
-				 ? KERNEL_PVH
-				 : KERNEL_ELF64;
-	return 0;
-}
-
-static int parse(
-	const struct image *image, struct kernel *kernel, bool prefer_pvh, struct error *err)
-{
-	uint8_t head[HDR_MAGIC + 4] = {0};
-	size_t len = MIN(image->size, sizeof(head));
-	int rc;
-
-	if (!image->size)
-		return image_error(image, err, -EINVAL, "the file is empty");
-	rc = image_read(image, 0, head, len, err);
-	if (rc)
-		return rc;
-	memset(kernel, 0, sizeof(*kernel));
-	kernel->is_bzimage = bzimage_detect(head, len);
-	if (kernel->is_bzimage) {
-		rc = bzimage_parse(image, &kernel->bz, err);
-		kernel->format = kernel->bz.entry64 ? KERNEL_BZIMAGE64 : KERNEL_BZIMAGE32;
-		if (!rc && prefer_pvh)
-			rc = image_error(image, err, -ENOTSUP,
-				"a bzImage has no PVH entry: take the vmlinux, or boot it without "
-				"--pvh");
-		return rc;
-	}
-	if (elf_detect(head, len)) {
-		rc = elf_parse(image, &kernel->elf, err);
-		return rc ? rc : choose_elf_entry(image, kernel, prefer_pvh, err);
-	}
-	return image_error(image, err, -ENOTSUP,
-		"no kernel that can be booted (bzImage or ELF); it looks like %s",
-		magic_describe(image));
-}
 
 int loader_probe(const struct image *kernel, enum kernel_format *format, struct error *err)
 {
-	struct kernel parsed = {0};
-	int rc = parse(kernel, &parsed, false, err);
+	struct kernel parsed;
+	int rc = kernel_parse(kernel, BOOT_AUTO, &parsed, err);
 
 	if (!rc)
 		*format = parsed.format;
+	kernel_release(&parsed);
 	return rc;
 }
 
-static int load_bzimage(const struct guest_mem *mem, const struct image *image,
-	const struct kernel *kernel, struct plan *plan, struct error *err)
+static struct initrd_config initrd_config(
+	const struct loader_config *config, const struct plan *plan)
 {
-	const struct bzimage *bz = &kernel->bz;
-	uint64_t gpa;
-	int rc = bzimage_load(mem, image, bz, &gpa, err);
+	return (struct initrd_config){
+		.images = config->initrds,
+		.count = config->num_initrds,
+		.addr_max = plan->initrd_addr_max,
+		.kernel_gpa = plan->kernel_gpa,
+		.kernel_size = plan->kernel_size,
+		.kernel_name = config->kernel->name,
+	};
+}
 
+static int load_bzimage(const struct guest_mem *mem, const struct image *image,
+	const struct bzimage *bz, struct plan *plan, struct error *err)
+{
+	int rc = bzimage_load(mem, image, bz, &plan->kernel_gpa, err);
+
+	plan->kernel_size = bz->init_size;
+	plan->entry = plan->kernel_gpa + (bz->entry64 ? HDR_ENTRY64_OFFSET : 0);
+	return rc;
+}
+
+/* Moves a kernel that is unpacked here and has relocations to a random address. */
+static int randomize(const struct guest_mem *mem, const struct loader_config *config,
+	struct kernel *kernel, struct plan *plan, struct error *err)
+{
+	const struct initrd_config initrd = initrd_config(config, plan);
+	struct kaslr_config choice = {
+		.start = plan->kernel_gpa,
+		.size = plan->kernel_size,
+		.align = kernel->bz.alignment,
+		.limit = lowram_end(mem),
+		.cmdline = config->cmdline,
+		.random = {config->random[0], config->random[1]},
+	};
+	uint64_t initrd_gpa, initrd_size;
+	int rc;
+
+	if (!config->kaslr || kernel->format != KERNEL_UNPACKED64 || !kernel->bz.relocatable ||
+		!kaslr_allowed(config->cmdline))
+		return 0;
+	rc = relocs_read(kernel->elf_image, &kernel->elf, &kernel->relocs, err);
+	if (rc || !kernel->relocs.table)
+		return rc;
+	rc = initrd_place(mem, &initrd, &initrd_gpa, &initrd_size, err);
 	if (rc)
 		return rc;
-	*plan = (struct plan){
-		.kernel_gpa = gpa,
-		.kernel_size = bz->init_size,
-		.entry = gpa + (bz->entry64 ? HDR_ENTRY64_OFFSET : 0),
-		.cmdline_max = bz->cmdline_size,
-		.initrd_addr_max = bz->initrd_addr_max,
-	};
+	if (initrd_gpa > choice.start)
+		choice.limit = initrd_gpa;
+	kaslr_choose(&choice, &kernel->kaslr);
+	elf_slide(&kernel->elf, kernel->kaslr.physical);
+	plan->kernel_gpa += kernel->kaslr.physical;
+	plan->kaslr = true;
 	return 0;
 }
 
-static int load_elf(const struct guest_mem *mem, const struct image *image,
-	const struct kernel *kernel, struct plan *plan, struct error *err)
+static int relocate(const struct guest_mem *mem, const struct kernel *kernel, struct error *err)
 {
 	const struct elf *elf = &kernel->elf;
-	uint64_t entry = elf->pvh_entry;
-	int rc = elf_load(mem, image, elf, err);
+	uint64_t size = elf->end - elf->start;
+	uint8_t *bytes = guest_mem_ptr(mem, elf->start, size);
 
-	if (rc)
-		return rc;
-	if (kernel->format == KERNEL_ELF64 && elf_entry(elf, &entry))
-		return image_error(image, err, -EINVAL, "e_entry 0x%llx is in no segment",
-			(unsigned long long)elf->entry);
-	*plan = (struct plan){
-		.kernel_gpa = elf->start,
-		.kernel_size = elf->end - elf->start,
-		.entry = entry,
-		.cmdline_max = elf->is_linux ? ELF_LINUX_CMDLINE : LAYOUT_CMDLINE_MAX,
-		.initrd_addr_max = UINT32_MAX,
-	};
-	return 0;
+	if (!kernel->relocs.table)
+		return 0;
+	if (!bytes)
+		return image_error(kernel->elf_image, err, -ENOSPC, "no RAM for the kernel");
+	return relocs_apply(&kernel->relocs, kernel->elf_image, bytes, size,
+		elf->start - kernel->kaslr.physical, kernel->kaslr.virtual, err);
+}
+
+static int load_elf(const struct guest_mem *mem, const struct loader_config *config,
+	struct kernel *kernel, struct plan *plan, struct error *err)
+{
+	struct elf *elf = &kernel->elf;
+	int rc;
+
+	plan->kernel_gpa = elf->start;
+	plan->kernel_size = kernel->is_bzimage ? kernel->bz.init_size : elf->end - elf->start;
+	rc = randomize(mem, config, kernel, plan, err);
+	if (!rc)
+		rc = elf_load(mem, kernel->elf_image, elf, err);
+	if (!rc)
+		rc = relocate(mem, kernel, err);
+	plan->entry = elf->pvh_entry;
+	if (!rc && kernel->format != KERNEL_PVH && elf_entry(elf, &plan->entry))
+		return image_error(kernel->elf_image, err, -EINVAL,
+			"e_entry 0x%llx is in no segment", (unsigned long long)elf->entry);
+	return rc;
+}
+
+static int load_kernel(const struct guest_mem *mem, const struct loader_config *config,
+	struct kernel *kernel, struct plan *plan, struct error *err)
+{
+	if (kernel->is_bzimage) {
+		plan->cmdline_max = kernel->bz.cmdline_size;
+		plan->initrd_addr_max = kernel->bz.initrd_addr_max;
+	} else {
+		plan->cmdline_max = kernel->elf.is_linux ? ELF_LINUX_CMDLINE : LAYOUT_CMDLINE_MAX;
+		plan->initrd_addr_max = UINT32_MAX;
+	}
+	return kernel->elf_image ? load_elf(mem, config, kernel, plan, err)
+				 : load_bzimage(mem, config->kernel, &kernel->bz, plan, err);
 }
 
 static int put_cmdline(const struct guest_mem *mem, const struct image *image,
@@ -195,7 +196,7 @@ static int tell_kernel(
 static int build_entry(const struct guest_mem *mem, const struct kernel *kernel,
 	const struct plan *plan, struct entry_state *entry)
 {
-	bool is_long = kernel->format == KERNEL_BZIMAGE64 || kernel->format == KERNEL_ELF64;
+	bool is_long = kernel->format != KERNEL_BZIMAGE32 && kernel->format != KERNEL_PVH;
 	int rc;
 
 	*entry = (struct entry_state){
@@ -213,21 +214,6 @@ static int build_entry(const struct guest_mem *mem, const struct kernel *kernel,
 	return rc;
 }
 
-static int load_initrd(const struct guest_mem *mem, const struct loader_config *config,
-	const struct plan *plan, struct boot_info *info, struct error *err)
-{
-	struct initrd_config initrd = {
-		.images = config->initrds,
-		.count = config->num_initrds,
-		.addr_max = plan->initrd_addr_max,
-		.kernel_gpa = plan->kernel_gpa,
-		.kernel_size = plan->kernel_size,
-		.kernel_name = config->kernel->name,
-	};
-
-	return initrd_load(mem, &initrd, &info->initrd_gpa, &info->initrd_size, err);
-}
-
 static int put_dtb(const struct guest_mem *mem, const struct loader_config *config,
 	const struct kernel *kernel, struct boot_info *info, struct error *err)
 {
@@ -243,42 +229,63 @@ static int put_dtb(const struct guest_mem *mem, const struct loader_config *conf
 	return rc ? image_error(config->kernel, err, rc, "no RAM for the device tree") : 0;
 }
 
-int loader_load(const struct guest_mem *mem, const struct loader_config *config,
-	struct loader_result *result, struct error *err)
+static int load_all(const struct guest_mem *mem, const struct loader_config *config,
+	struct kernel *kernel, struct loader_result *out, struct error *err)
 {
 	struct boot_info info = {.cmdline_gpa = LAYOUT_CMDLINE, .rsdp_gpa = config->rsdp_gpa};
-	struct loader_result out = {0};
-	struct kernel kernel = {0};
 	struct plan plan = {0};
-	int rc = parse(config->kernel, &kernel, config->prefer_pvh, err);
+	struct initrd_config initrd;
+	int rc = load_kernel(mem, config, kernel, &plan, err);
 
-	if (rc)
-		return rc;
-	rc = (kernel.is_bzimage ? load_bzimage : load_elf)(
-		mem, config->kernel, &kernel, &plan, err);
 	if (!rc)
 		rc = put_cmdline(mem, config->kernel, &plan, config->cmdline, err);
-	if (!rc)
-		rc = load_initrd(mem, config, &plan, &info, err);
 	if (rc)
 		return rc;
-	rc = put_dtb(mem, config, &kernel, &info, err);
+	initrd = initrd_config(config, &plan);
+	rc = initrd_load(mem, &initrd, &info.initrd_gpa, &info.initrd_size, err);
+	if (rc)
+		return rc;
+	rc = put_dtb(mem, config, kernel, &info, err);
 	if (rc)
 		return rc;
 	info.kernel_gpa = plan.kernel_gpa;
-	rc = tell_kernel(mem, &kernel, &info);
+	info.kaslr = plan.kaslr;
+	rc = tell_kernel(mem, kernel, &info);
 	if (!rc)
-		rc = build_entry(mem, &kernel, &plan, &out.entry);
+		rc = build_entry(mem, kernel, &plan, &out->entry);
 	if (rc)
 		return image_error(config->kernel, err, rc,
 			"no RAM for boot parameters and tables below 1 MiB");
-	out.format = kernel.format;
-	if (kernel.is_bzimage)
-		memcpy(out.version, kernel.bz.version, sizeof(out.version));
-	out.kernel_gpa = plan.kernel_gpa;
-	out.kernel_size = plan.kernel_size;
-	out.initrd_gpa = info.initrd_gpa;
-	out.initrd_size = info.initrd_size;
-	*result = out;
+	out->kernel_gpa = plan.kernel_gpa;
+	out->kernel_size = plan.kernel_size;
+	out->kaslr = plan.kaslr;
+	out->kernel_virtual = plan.kaslr ? RELOCS_KERNEL_MAP + kernel->elf.start -
+						   kernel->kaslr.physical + kernel->kaslr.virtual
+					 : 0;
+	out->initrd_gpa = info.initrd_gpa;
+	out->initrd_size = info.initrd_size;
 	return 0;
+}
+
+int loader_load(const struct guest_mem *mem, const struct loader_config *config,
+	struct loader_result *result, struct error *err)
+{
+	struct loader_result out = {0};
+	struct kernel kernel;
+	int rc = kernel_parse(config->kernel, config->boot, &kernel, err);
+
+	if (!rc)
+		rc = kernel_unpack(mem, config, &kernel, err);
+	if (!rc)
+		rc = load_all(mem, config, &kernel, &out, err);
+	if (!rc) {
+		out.format = kernel.format;
+		out.not_unpacked = kernel.not_unpacked;
+		out.cached = kernel.elf_image == &kernel.unpacked.image && !kernel.unpacked.bytes;
+		if (kernel.is_bzimage)
+			memcpy(out.version, kernel.bz.version, sizeof(out.version));
+		*result = out;
+	}
+	kernel_release(&kernel);
+	return rc;
 }

@@ -25,6 +25,8 @@ void config_init(struct config *config)
 	*config = (struct config){
 		.cmdline = "",
 		.default_cmdline = true,
+		.kaslr = true,
+		.kernel_cache = true,
 		.flat_mode = ENTRY_REAL,
 		.memory = default_memory,
 		.cpus = 1,
@@ -98,10 +100,27 @@ static int set_no_default_cmdline(struct config *config, const char *value, stru
 	return 0;
 }
 
-static int set_pvh(struct config *config, const char *value, struct error *err)
+static int set_boot(struct config *config, const char *value, struct error *err)
+{
+	int r = parse_choice(OPT_BOOT, value, err);
+
+	if (r >= 0)
+		config->boot = (enum loader_boot)r;
+	return MIN(r, 0);
+}
+
+static int set_kaslr(struct config *config, const char *value, struct error *err)
+{
+	int r = parse_choice(OPT_KASLR, value, err);
+
+	config->kaslr = r == SWITCH_ON;
+	return MIN(r, 0);
+}
+
+static int set_no_kernel_cache(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
-	config->pvh = true;
+	config->kernel_cache = false;
 	return 0;
 }
 
@@ -319,7 +338,9 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_INITRD] = set_initrd,
 	[OPT_CMDLINE] = set_cmdline,
 	[OPT_NO_DEFAULT_CMDLINE] = set_no_default_cmdline,
-	[OPT_PVH] = set_pvh,
+	[OPT_BOOT] = set_boot,
+	[OPT_KASLR] = set_kaslr,
+	[OPT_NO_KERNEL_CACHE] = set_no_kernel_cache,
 	[OPT_FIT_CONFIG] = set_fit_config,
 	[OPT_DTB] = set_dtb,
 	[OPT_FLAT] = set_flat,

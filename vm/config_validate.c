@@ -17,15 +17,17 @@ static int check_flat(const struct config *config, struct error *err)
 {
 	static const uint64_t limits[] = {
 		[ENTRY_REAL] = MiB, [ENTRY_PROTECTED] = 4 * GiB, [ENTRY_LONG] = 4 * GiB};
-	const char *other = config->kernel	       ? "a kernel"
-			    : config->num_initrds      ? "--initrd"
-			    : *config->cmdline	       ? "--cmdline"
-			    : !config->default_cmdline ? "--no-default-cmdline"
-			    : config->pvh	       ? "--pvh"
-			    : config->fit_config       ? "--fit-config"
-			    : config->dtb	       ? "--dtb"
-			    : config->dump_dtb	       ? "--dump-dtb"
-						       : NULL;
+	const char *other = config->kernel		? "a kernel"
+			    : config->num_initrds	? "--initrd"
+			    : *config->cmdline		? "--cmdline"
+			    : !config->default_cmdline	? "--no-default-cmdline"
+			    : config->boot != BOOT_AUTO ? "--boot"
+			    : !config->kaslr		? "--kaslr"
+			    : !config->kernel_cache	? "--no-kernel-cache"
+			    : config->fit_config	? "--fit-config"
+			    : config->dtb		? "--dtb"
+			    : config->dump_dtb		? "--dump-dtb"
+							: NULL;
 
 	if (!config->flat) {
 		if (config->given & (UINT64_C(1) << OPT_MODE))

@@ -19,8 +19,6 @@
 #include "devices/pvpanic.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
-#include "loader/acpi.h"
-#include "loader/loader.h"
 #include "vcpu/cpuid.h"
 #include "vm/bus.h"
 #include "vm/error.h"
@@ -176,42 +174,7 @@ static int build_devices(struct machine *m, struct error *err)
 	return rc < 0 ? error_set_errno(err, rc, "devices") : 0;
 }
 
-/* ---- guest ---- */
-
-static int load_linux(struct machine *m, struct error *err)
-{
-	const struct config *config = m->env.config;
-	const struct acpi_config acpi = {.num_cpus = config->cpus,
-		.i8042 = true,
-		.level_isa = config->transport == TRANSPORT_MMIO_CMDLINE,
-		.virtio_mmio = config->transport == TRANSPORT_MMIO ? m->num_virtio : 0};
-	struct loader_config loader = {
-		.kernel = m->env.kernel,
-		.initrds = m->env.initrds,
-		.num_initrds = m->env.num_initrds,
-		.cmdline = m->cmdline ? m->cmdline : m->env.cmdline,
-		.prefer_pvh = config->pvh,
-	};
-	int rc = acpi_build(m->mem, &acpi, &loader.rsdp_gpa, err);
-
-	if (!rc)
-		rc = machine_build_dtb(m, err);
-	if (config->dtb) {
-		loader.dtb = m->dtb;
-		loader.dtb_size = m->dtb_size;
-	}
-	return rc < 0 ? rc : loader_load(m->mem, &loader, &m->loaded, err);
-}
-
-static int load_guest(struct machine *m, struct error *err)
-{
-	const struct config *config = m->env.config;
-
-	if (!config->flat)
-		return load_linux(m, err);
-	return loader_load_flat(
-		m->mem, m->env.kernel, config->flat_gpa, config->flat_mode, &m->loaded.entry, err);
-}
+/* ---- vCPUs ---- */
 
 static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 {
@@ -279,7 +242,7 @@ int machine_build(
 	const struct machine_env *env, struct machine **ret, bool *image_refused, struct error *err)
 {
 	static int (*const steps[])(struct machine *, struct error *) = {build_memory, build_kvm,
-		build_buses, build_devices, machine_build_virtio, load_guest, build_vcpus};
+		build_buses, build_devices, machine_build_virtio, machine_load_guest, build_vcpus};
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -289,7 +252,8 @@ int machine_build(
 		int rc = steps[i](m, err);
 
 		if (rc < 0) {
-			*image_refused = steps[i] == load_guest && rc != -EIO && rc != -ENOMEM;
+			*image_refused =
+				steps[i] == machine_load_guest && rc != -EIO && rc != -ENOMEM;
 			machine_destroy(m);
 			return rc;
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside the machine: machine.c (life cycle, memory, legacy devices, guest, vCPUs),
- * machine_virtio.c (virtio devices and their transport), machine_print.c (--dry-run),
- * machine_dtb.c (device tree).
+ * Inside the machine: machine.c (life cycle, memory, legacy devices, vCPUs),
+ * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
+ * machine_dtb.c (device tree), machine_print.c (--dry-run).
  */
 #ifndef BANTAM_VM_MACHINE_PRIVATE_H
 #define BANTAM_VM_MACHINE_PRIVATE_H
@@ -67,6 +67,8 @@ struct irq_line machine_wire(struct machine *m, unsigned int gsi);
 int machine_build_virtio(struct machine *m, struct error *err);
 /* Makes the device tree, if one was asked for; the devices are there. -errno with a line. */
 int machine_build_dtb(struct machine *m, struct error *err);
+/* Puts kernel or flat program into memory and says where it begins. -errno with a line. */
+int machine_load_guest(struct machine *m, struct error *err);
 /* The vCPUs are gone. Takes what was built by half. */
 void machine_destroy_virtio(struct machine *m);
 

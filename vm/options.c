@@ -30,12 +30,19 @@ static const char *const transports[] = {[TRANSPORT_PCI] = "pci",
 	[TRANSPORT_MMIO] = "mmio",
 	[TRANSPORT_MMIO_CMDLINE] = "mmio-cmdline",
 	NULL};
+static const char *const boots[] = {[BOOT_AUTO] = "auto",
+	[BOOT_ELF] = "elf",
+	[BOOT_PVH] = "pvh",
+	[BOOT_BZIMAGE] = "bzimage",
+	NULL};
+static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
 static_assert(ARRAY_SIZE(console_kinds) == CONSOLE_VIRTIO + 2, "a word for each enum console_kind");
 static_assert(
 	ARRAY_SIZE(transports) == TRANSPORT_MMIO_CMDLINE + 2, "a word for each enum transport");
+static_assert(ARRAY_SIZE(boots) == BOOT_BZIMAGE + 2, "a word for each enum loader_boot");
 static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
 
 static const struct option_spec options[] = {
@@ -68,10 +75,27 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_BOOT,
 		.brief = "no words but those of --cmdline"},
-	[OPT_PVH] = {.name = "pvh",
+	[OPT_BOOT] = {.name = "boot",
+		.value = "HOW",
+		.choices = boots,
+		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "enter an ELF kernel by PVH where it has both entries"},
+		.brief = "how the kernel is entered",
+		.more = ": auto (default) unpacks a bzImage here and enters what is in it, elf and "
+			"pvh insist on that, bzimage leaves the unpacking to the guest"},
+	[OPT_KASLR] = {.name = "kaslr",
+		.value = "SWITCH",
+		.choices = switches,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "a random address for a kernel that is unpacked here",
+		.more = ": on (default) or off"},
+	[OPT_NO_KERNEL_CACHE] = {.name = "no-kernel-cache",
+		.verbs = RUN,
+		.group = GROUP_BOOT,
+		.brief = "neither look for the unpacked kernel in the cache nor keep it there"},
 	[OPT_FIT_CONFIG] = {.name = "fit-config",
 		.value = "NAME",
 		.verbs = RUN,

@@ -12,6 +12,7 @@ struct boot_info {
 	uint64_t initrd_size;
 	uint64_t rsdp_gpa;	 /* 0 for none */
 	uint64_t setup_data_gpa; /* of a list of these, 0 for none */
+	bool kaslr;		 /* kernel_gpa is random */
 };
 
 #endif

@@ -21,6 +21,8 @@ struct bzimage {
 	uint64_t initrd_addr_max; /* the last address an initrd may occupy */
 	uint64_t code_offset;	  /* the protected-mode code in the file, */
 	uint64_t code_size;	  /* up to its end */
+	uint64_t payload_offset;  /* the packed kernel in the file, not checked yet; */
+	uint64_t payload_size;	  /* 0: the header names none */
 	char version[128];	  /* printable, "" for none */
 	/* The header as the file has it: bytes HDR_START up to header_end, at those offsets. */
 	uint32_t header_end;
@@ -35,8 +37,15 @@ bool bzimage_detect(const uint8_t *head, size_t len);
 int bzimage_parse(const struct image *image, struct bzimage *bz, struct error *err);
 
 /*
- * Reads the code to where it wants to run, and returns the address through *gpa. -ENOSPC where
- * [*gpa, + init_size) is not inside the RAM at LAYOUT_KERNEL_MIN.
+ * Where the kernel wants to run. -ENOSPC where [*gpa, + init_size) is not inside the RAM at
+ * LAYOUT_KERNEL_MIN.
+ */
+int bzimage_place(const struct guest_mem *mem, const struct image *image, const struct bzimage *bz,
+	uint64_t *gpa, struct error *err);
+
+/*
+ * Reads the code to where it wants to run, and returns the address through *gpa. -ENOSPC as
+ * bzimage_place.
  */
 int bzimage_load(const struct guest_mem *mem, const struct image *image, const struct bzimage *bz,
 	uint64_t *gpa, struct error *err);

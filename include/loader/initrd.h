@@ -17,6 +17,10 @@ struct initrd_config {
 	const char *kernel_name;	  /* for messages */
 };
 
+/* Where initrd_load would put them. */
+int initrd_place(const struct guest_mem *mem, const struct initrd_config *config, uint64_t *gpa,
+	uint64_t *size, struct error *err);
+
 /*
  * Loads the files, each but the last padded with zeros to 4 bytes, as high as they fit,
  * page-aligned. *gpa and *size are 0 when there are none. -ENOSPC where they do not fit.

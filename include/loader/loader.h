@@ -4,7 +4,8 @@
  * puts kernel, initrd, command line, boot_params or start_info, page tables, GDT and ACPI tables
  * into guest memory, and says where the first vCPU begins.
  *
- * Pure: touches nothing but the guest memory and the images it is given.
+ * Pure: touches nothing but the guest memory, the images that it is given, and the directory for
+ * its cache if it is given one.
  */
 #ifndef BANTAM_LOADER_LOADER_H
 #define BANTAM_LOADER_LOADER_H
@@ -12,11 +13,24 @@
 #include "loader/entry.h"
 #include "loader/image.h"
 #include "vm/base.h"
+#include "vm/error.h"
 
-struct error;
 struct guest_mem;
 
-enum kernel_format { KERNEL_BZIMAGE64, KERNEL_BZIMAGE32, KERNEL_ELF64, KERNEL_PVH };
+enum kernel_format {
+	KERNEL_BZIMAGE64,
+	KERNEL_BZIMAGE32,
+	KERNEL_UNPACKED64, /* a bzImage entered by the ELF file inside it */
+	KERNEL_ELF64,
+	KERNEL_PVH,
+};
+
+enum loader_boot {
+	BOOT_AUTO,    /* what is fastest: a 64-bit bzImage is unpacked here if it can be */
+	BOOT_ELF,     /* the 64-bit entry of an ELF file, or of the one in a bzImage */
+	BOOT_PVH,     /* the PVH entry, likewise */
+	BOOT_BZIMAGE, /* a bzImage's own entry: it unpacks itself */
+};
 
 const char *kernel_format_name(enum kernel_format format);
 
@@ -30,7 +44,14 @@ struct loader_config {
 	uint64_t rsdp_gpa;   /* of the ACPI tables, put there already; 0 for none */
 	const void *dtb;     /* a device tree for the kernel (SETUP_DTB), or NULL */
 	size_t dtb_size;
-	bool prefer_pvh; /* use an ELF's PVH entry even where the 64-bit one would do */
+	enum loader_boot boot;
+	const char *cache_dir; /* for unpacked kernels, see loader/kernel_cache.h; NULL: none */
+	/*
+	 * Gives a bzImage that is unpacked here a random address, as it would do it itself if it
+	 * has CONFIG_RANDOMIZE_BASE, and unless the command line says nokaslr.
+	 */
+	bool kaslr;
+	uint64_t random[2]; /* for that */
 };
 
 struct loader_result {
@@ -38,6 +59,10 @@ struct loader_result {
 	struct entry_state entry;
 	char version[128]; /* the bzImage's own version string, printable, "" if none */
 	uint64_t kernel_gpa, kernel_size; /* what the kernel occupies before it runs */
+	bool kaslr;			  /* at random addresses, kernel_gpa and */
+	uint64_t kernel_virtual;	  /* kaslr: where the kernel maps its first byte */
+	bool cached;			  /* KERNEL_UNPACKED64: there was nothing to unpack */
+	struct error not_unpacked;	  /* why BOOT_AUTO left that to the guest, "" otherwise */
 	uint64_t initrd_gpa, initrd_size; /* 0 when there is none */
 };
 

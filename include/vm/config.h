@@ -61,13 +61,18 @@ enum transport { TRANSPORT_PCI, TRANSPORT_MMIO, TRANSPORT_MMIO_CMDLINE };
 
 enum end_action { END_EXIT, END_RESTART, END_PAUSE };
 
+/* The words that --kaslr takes */
+enum config_switch { SWITCH_OFF, SWITCH_ON };
+
 struct config {
 	const char *kernel; /* NULL: the newest readable one of /boot */
 	const char *initrds[LOADER_MAX_INITRDS];
 	unsigned int num_initrds;
 	const char *cmdline; /* the user's own words, "" by default */
 	bool default_cmdline;
-	bool pvh;
+	enum loader_boot boot;
+	bool kaslr;
+	bool kernel_cache;
 	const char *fit_config; /* of a FIT image; NULL: its default */
 	bool dtb;		/* hand the kernel a device tree */
 

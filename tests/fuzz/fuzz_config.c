@@ -232,8 +232,10 @@ static void write_config(struct args *args, const struct config *config)
 		add(args, "--cmdline=%s", config->cmdline);
 	if (!config->default_cmdline)
 		add(args, "--no-default-cmdline");
-	if (config->pvh)
-		add(args, "--pvh");
+	add(args, "--boot=%s", option_spec(OPT_BOOT)->choices[config->boot]);
+	add(args, "--kaslr=%s", config->kaslr ? "on" : "off");
+	if (!config->kernel_cache)
+		add(args, "--no-kernel-cache");
 	if (config->hugepages)
 		add(args, "--hugepages");
 	if (config->dry_run)
@@ -287,7 +289,8 @@ static void check_same(const struct config *a, const struct config *b)
 {
 	CHECK(a->memory == b->memory && a->cpus == b->cpus && a->hugepages == b->hugepages);
 	CHECK(a->on_reboot == b->on_reboot && a->on_poweroff == b->on_poweroff);
-	CHECK(a->on_panic == b->on_panic && a->dry_run == b->dry_run && a->pvh == b->pvh);
+	CHECK(a->on_panic == b->on_panic && a->dry_run == b->dry_run && a->boot == b->boot);
+	CHECK(a->kaslr == b->kaslr && a->kernel_cache == b->kernel_cache);
 	CHECK(same_text(a->kernel, b->kernel) && same_text(a->cmdline, b->cmdline));
 	CHECK(same_text(a->flat, b->flat) && same_text(a->name, b->name));
 	CHECK(same_text(a->kvm_device, b->kvm_device));

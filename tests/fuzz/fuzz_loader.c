@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A whole load into a small guest. The first bytes of the input choose memory size, initrds,
- * command line and PVH; the rest is the kernel. The guest's memory lies between inaccessible pages
- * and is used again dirty, as after a restart.
+ * command line, mode of booting and KASLR; the rest is the kernel. The guest's memory lies between
+ * inaccessible pages and is used again dirty, as after a restart.
  *
  * Oracles on success: the entry is inside the kernel, and that inside RAM; initrd and command line
  * are in memory byte for byte after everything else was written, clear of the kernel; the memory
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CHOICES = 8, GUARD = 4096, MAX_INITRDS = 3, MAX_CMDLINE = 4096 };
 
-static const uint64_t sizes[] = {64 * KiB, MiB, 2 * MiB, 20 * MiB, 32 * MiB + 4 * KiB};
+static const uint64_t sizes[] = {64 * KiB, MiB, 2 * MiB, 20 * MiB, 32 * MiB + 4 * KiB, 48 * MiB};
 
 struct guest {
 	struct guest_mem *mem;
@@ -77,7 +77,9 @@ static void make_input(struct input *in, const uint8_t *choice, const uint8_t *d
 		.num_initrds = choice[1] % (MAX_INITRDS + 1),
 		.cmdline = in->cmdline,
 		.rsdp_gpa = LAYOUT_ACPI_BASE,
-		.prefer_pvh = choice[1] & 0x80,
+		.boot = (enum loader_boot)(choice[1] >> 6),
+		.kaslr = choice[1] & 0x20,
+		.random = {choice[7], choice[7] * 31},
 	};
 	/* Pieces of the input itself, so that their bytes can be compared */
 	for (size_t i = 0; i < in->config.num_initrds; i++)

@@ -132,7 +132,7 @@ def test_pvh(vm: Callable[..., Guest], images: Path) -> None:
     """The same ELF kernel, entered by PVH."""
     initramfs = str(images / "linux-12" / "initramfs")
     kernel = str(images / "vmlinux-12")
-    guest = vm("-i", initramfs, "-c", "2", "--pvh", "-k", kernel, linux=None).shell()
+    guest = vm("-i", initramfs, "-c", "2", "--boot", "pvh", "-k", kernel, linux=None).shell()
     assert guest.run("uname -r").strip() == release(images)
     assert online(guest) == "0-1"
     assert acpi_complaints(guest) == []

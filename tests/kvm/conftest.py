@@ -5,6 +5,7 @@ BANTAM            the binary
 BANTAM_ASAN       the same under AddressSanitizer and UndefinedBehaviorSanitizer
 BANTAM_GUESTS     the directory with the guests
 BANTAM_MALFORMED  the program that makes malformed kernels
+BANTAM_DUMP_KERNEL  the program that loads a kernel and writes down what it finds in memory
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ def variable(name: str) -> str:
     if not value:
         pytest.skip(f"{name} is not set: run the tests by `make kvm`")
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the tests unpack does not push what the user has unpacked out of his cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

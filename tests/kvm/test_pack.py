@@ -218,5 +218,5 @@ def test_device_tree(command: Bantam, files: Path, dtc: str) -> None:
 
 
 def test_no_device_tree_by_pvh(command: Bantam, files: Path) -> None:
-    assert "PVH" in refusal(command, "run", "--dry-run", "--dtb", "--pvh", "kernel")
+    assert "PVH" in refusal(command, "run", "--dry-run", "--dtb", "--boot", "pvh", "kernel")
     assert "--dtb" in refusal(command, "run", "--dry-run", "--dtb", "--flat", "kernel")

@@ -58,14 +58,28 @@ static int make_seeds(const char *dir)
 	/* See tests/fuzz/fuzz_loader.c: 32 MiB and a page, two initrds, a short command line */
 	static const uint8_t choices[8] = {4, 2, 20, 0, 9, 30, 0, 0};
 	static const uint8_t pvh_choices[8] = {4, 0x81, 200, 0, 7, 0, 0, 0};
-	struct kernel_file bz, elf64, elf32;
+	/* The first byte of fuzz_kernel_cache.c: an entry, the second: undamaged */
+	static const uint8_t entry[2] = {0, 63}, secret[1] = {1};
+	/* With KASLR */
+	static const uint8_t random_choices[8] = {5, 0x21, 20, 0, 9, 0, 0, 77};
+	struct kernel_file bz, elf64, elf32, packed, relocatable, newer;
 
 	make_bzimage(&bz);
 	bz.size = BZ_CODE_OFFSET + 1024;
 	poke(&bz, 0x1f4, 4, 64);
 	make_elf64(&elf64);
 	make_elf32(&elf32);
-	return write_seed(dir, "bzimage", "sound", &bz, NULL, 0) |
+	make_packed(&packed);
+	make_relocatable(&relocatable, true);
+	make_relocatable(&newer, false);
+	return write_seed(dir, "relocs", "three-lists", &relocatable, NULL, 0) |
+	       write_seed(dir, "relocs", "two-lists", &newer, NULL, 0) |
+	       write_seed(dir, "kernel_cache", "entry", &newer, entry, sizeof(entry)) |
+	       write_seed(dir, "kernel_cache", "secret", &elf32, secret, sizeof(secret)) |
+	       write_seed(
+		       dir, "loader", "packed", &packed, random_choices, sizeof(random_choices)) |
+	       write_seed(dir, "loader", "packed-pvh", &packed, pvh_choices, sizeof(pvh_choices)) |
+	       write_seed(dir, "bzimage", "sound", &bz, NULL, 0) |
 	       write_seed(dir, "elf", "elf64", &elf64, NULL, 0) |
 	       write_seed(dir, "elf", "elf32", &elf32, NULL, 0) |
 	       write_seed(dir, "loader", "bzimage", &bz, choices, sizeof(choices)) |

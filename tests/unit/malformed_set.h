@@ -11,7 +11,7 @@
 
 enum { MALFORMED_MEMORY_MIB = 64, MALFORMED_PATCHES = 3 };
 
-enum malformed_base { FROM_BZIMAGE, FROM_ELF64, FROM_ELF32, FROM_BYTES };
+enum malformed_base { FROM_BZIMAGE, FROM_PACKED, FROM_BOMB, FROM_ELF64, FROM_ELF32, FROM_BYTES };
 
 enum malformed_kind {
 	MADE_FILE, /* a regular file */

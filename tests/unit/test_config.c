@@ -29,6 +29,8 @@ static void defaults(void **state)
 	assert_int_equal(config.cpus, 1);
 	assert_int_equal(config.serial[0].kind, SERIAL_STDIO);
 	assert_int_equal(config.serial[1].kind, SERIAL_NONE);
+	assert_int_equal(config.boot, BOOT_AUTO);
+	assert_true(config.kaslr && config.kernel_cache);
 	assert_int_equal(config.console, CONSOLE_SERIAL);
 	assert_int_equal(config.transport, TRANSPORT_PCI);
 	assert_int_equal(config.num_disks + config.num_ports, 0);
@@ -51,7 +53,8 @@ static void every_option(void **state)
 		"-vv -k bzImage --initrd=a.img -i b.img -a root=/dev/vda~ro --cmdline quiet -m2G "
 		"-c 8 "
 		"--name web-1.test_x --on-reboot exit --on-poweroff=restart --on-panic pause "
-		"--cpu host,-avx512f,+x2apic --hugepages --pvh --no-default-cmdline --serial null "
+		"--cpu host,-avx512f,+x2apic --hugepages --boot pvh --kaslr off --no-kernel-cache "
+		"--no-default-cmdline --serial null "
 		"--serial file:/tmp/log --serial=unix:/tmp/s --serial stdio --kvm /dev/kvm2 "
 		"--dry-run");
 	assert_string_equal(config.kernel, "bzImage");
@@ -67,7 +70,9 @@ static void every_option(void **state)
 	assert_int_equal(config.on_poweroff, END_RESTART);
 	assert_int_equal(config.on_panic, END_PAUSE);
 	assert_string_equal(config.cpu_features, "host,-avx512f,+x2apic");
-	assert_true(config.hugepages && config.pvh && config.dry_run);
+	assert_true(config.hugepages && config.dry_run);
+	assert_int_equal(config.boot, BOOT_PVH);
+	assert_false(config.kaslr || config.kernel_cache);
 	assert_int_equal(config.verbose, 2);
 	assert_int_equal(config.serial[0].kind, SERIAL_NULL);
 	assert_int_equal(config.serial[1].kind, SERIAL_FILE);
@@ -76,7 +81,7 @@ static void every_option(void **state)
 	assert_string_equal(config.serial[2].path, "/tmp/s");
 	assert_int_equal(config.serial[3].kind, SERIAL_STDIO);
 	assert_string_equal(config.kvm_device, "/dev/kvm2");
-	assert_true(config.given & (UINT64_C(1) << OPT_PVH));
+	assert_true(config.given & (UINT64_C(1) << OPT_BOOT));
 	assert_false(config.given & (UINT64_C(1) << OPT_FLAT));
 	config_destroy(&config);
 	config_destroy(&config); /* a second time does no harm */
@@ -101,7 +106,7 @@ static void spellings(void **state)
 		{"-m1G -", "-", GiB, 0},
 		{"-m2G -m1G -k x -kk", "k", GiB, 0}, /* the last one wins */
 		{"-m1G -k=k", "=k", GiB, 0},
-		{"-m1G -k --pvh", "--pvh", GiB, 0}, /* a value is a value */
+		{"-m1G -k --boot", "--boot", GiB, 0}, /* a value is a value */
 		{"-m 64 k", "k", 64 * MiB, 0},
 		{"-m 65536K k", "k", 64 * MiB, 0},
 		{"-m 67108864B k", "k", 64 * MiB, 0},
@@ -219,7 +224,11 @@ static const struct refusal {
 	{"--flat a -i b", "--initrd does not go with it"},
 	{"--flat a -a b", "--cmdline does not go with it"},
 	{"--flat a --no-default-cmdline", "--no-default-cmdline does not go with it"},
-	{"--flat a --pvh", "--pvh does not go with it"},
+	{"--flat a --boot elf", "--boot does not go with it"},
+	{"--flat a --kaslr off", "--kaslr does not go with it"},
+	{"--flat a --no-kernel-cache", "--no-kernel-cache does not go with it"},
+	{"--boot efi", "'efi' is not one of auto, elf, pvh, bzimage"},
+	{"--kaslr yes", "'yes' is not one of off, on"},
 	{"--flat a@0x", "'0x' is not an address"},
 	{"--flat a@1Q", "'1Q' is not an address"},
 	{"--flat a@0x1G", "'0x1G' is not an address"},

@@ -124,7 +124,7 @@ static void test_pvh(void **state)
 	(void)state;
 	/* Asked for */
 	run_init(&r, make_elf64);
-	r.config.prefer_pvh = true;
+	r.config.boot = BOOT_PVH;
 	assert_int_equal(run_load(&r), 0);
 	check_common(&r, KERNEL_PVH);
 	assert_int_equal(r.result.entry.rip, ELF_PVH_ENTRY);
@@ -148,12 +148,12 @@ static void test_pvh_that_is_not_there(void **state)
 
 	(void)state;
 	run_init(&r, make_bzimage);
-	r.config.prefer_pvh = true;
+	r.config.boot = BOOT_PVH;
 	assert_int_equal(run_load(&r), -ENOTSUP);
-	assert_non_null(strstr(r.err.text, "PVH"));
+	assert_non_null(strstr(r.err.text, "--boot pvh"));
 	run_done(&r);
 	run_init(&r, make_elf64);
-	r.config.prefer_pvh = true;
+	r.config.boot = BOOT_PVH;
 	poke(&r.file, ELF64_PH(2), 4, 0);
 	assert_int_equal(run_load(&r), -ENOTSUP);
 	assert_non_null(strstr(r.err.text, "CONFIG_PVH"));

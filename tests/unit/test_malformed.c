@@ -71,7 +71,9 @@ static int try_to_load(struct fixture *f, const struct malformed_paths *paths, c
 		struct loader_config config = {.kernel = &kernel,
 			.initrds = &initrd,
 			.num_initrds = paths->initrd[0] ? 1 : 0,
-			.cmdline = cmdline};
+			.cmdline = cmdline,
+			.kaslr = true,
+			.random = {1, 1}};
 
 		rc = loader_load(f->ram.mem, &config, &result, err);
 	}
@@ -137,7 +139,7 @@ static void test_names_are_unique(void **state)
 static void test_sound_ones_load(void **state)
 {
 	static void (*const makers[])(struct kernel_file *) = {
-		make_bzimage, make_elf64, make_elf32};
+		make_bzimage, make_packed, make_elf64, make_elf32};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(makers); i++) {
@@ -146,8 +148,11 @@ static void test_sound_ones_load(void **state)
 		struct kernel_file file;
 		struct loader_result result;
 		struct error err = {{0}};
-		struct loader_config config = {
-			.kernel = &kernel, .initrds = &initrd, .num_initrds = 1, .cmdline = "a b"};
+		struct loader_config config = {.kernel = &kernel,
+			.initrds = &initrd,
+			.num_initrds = 1,
+			.cmdline = "a b",
+			.kaslr = true};
 
 		makers[i](&file);
 		image_from_memory("kernel", file.bytes, file.size, &kernel);
