@@ -53,16 +53,13 @@ FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 LIBS_USED :=
 PKG_CFLAGS := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --cflags $(LIBS_USED)))
 PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
-# Debian 12 has no .pc file for libaio, nor for libfdt. That one is linked in where its archive is
-# there: opening a library costs every start more than the few functions that are used.
-PKG_LIBS   += -laio
+# Debian 12 has no .pc file for libfdt. It is linked in where its archive is there: opening a library
+# costs every start more than the few functions that are used.
 LIBFDT     := $(wildcard $(shell $(CC) -print-file-name=libfdt.a 2>/dev/null))
 PKG_LIBS   += $(or $(LIBFDT),-lfdt)
-# What FIT images need is opened with the image; before glibc 2.34 that took a library, too.
-PKG_LIBS   += -ldl
 # libslirp's .pc file asks for glib's headers, a dozen packages that nothing here includes.
 PKG_LIBS   += -lslirp
-# What unpacks kernels is opened when it is needed; before glibc 2.34 that took a library, too.
+# Other libraries are opened when they are needed; before glibc 2.34 that took one, too.
 PKG_LIBS   += -ldl
 
 # ---- flags -----------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ struct blk_raw {
 	bool listening;	      /* the loop looks at the eventfd */
 	unsigned int at_once; /* the latest commits in a row that left nothing to wait for */
 	unsigned int in_aio, in_pool; /* requests there */
-	io_context_t aio;
+	struct blk_aio_queue *aio;
 	struct blk_list batch;	  /* to be given to libaio by commit */
 	struct blk_list slow;	  /* to be given to the pool */
 	struct blk_list held;	  /* writes that must not begin yet */

@@ -12,11 +12,13 @@
  */
 #include "sys.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -35,6 +37,14 @@ struct ring {
 	_Atomic uint32_t tail; /* the kernel moves it after it wrote the event */
 	uint32_t magic, compat, incompat, header_len;
 	struct io_event event[];
+};
+
+/* libaio, which is loaded when there is a disk for it: most machines start faster without. */
+struct blk_aio_queue {
+	void *library;
+	io_context_t ctx;
+	__typeof__(io_submit) *submit;
+	__typeof__(io_destroy) *destroy;
 };
 
 /* System calls that may be interrupted before they did anything */
@@ -165,31 +175,66 @@ static int host_set_direct(const struct blk_sys *sys, int fd, struct blk_direct 
 	return 0;
 }
 
-static int host_aio_setup(const struct blk_sys *sys, int num, io_context_t *ctx)
+/* Debian 13 and its relatives have another name for the same library. */
+static void *open_libaio(void)
 {
-	const struct ring *ring;
-	int rc = io_setup(num, ctx);
+	void *library = dlopen("libaio.so.1", RTLD_NOW | RTLD_LOCAL);
 
-	(void)sys;
+	return library ? library : dlopen("libaio.so.1t64", RTLD_NOW | RTLD_LOCAL);
+}
+
+static int set_up_ring(struct blk_aio_queue *aio, int num)
+{
+	__typeof__(io_setup) *setup = dlsym(aio->library, "io_setup");
+	const struct ring *ring;
+	int rc;
+
+	aio->submit = dlsym(aio->library, "io_submit");
+	aio->destroy = dlsym(aio->library, "io_destroy");
+	if (!setup || !aio->submit || !aio->destroy)
+		return -ELIBBAD;
+	rc = setup(num, &aio->ctx);
 	if (rc)
 		return rc;
-	ring = (const struct ring *)*ctx;
+	ring = (const struct ring *)aio->ctx;
 	if (ring->magic == RING_MAGIC && ring->incompat == 0)
 		return 0;
-	io_destroy(*ctx);
+	aio->destroy(aio->ctx);
 	return -ENOSYS;
 }
 
-static int host_aio_submit(
-	const struct blk_sys *sys, io_context_t ctx, long num, struct iocb **iocbs)
+static int host_aio_setup(const struct blk_sys *sys, int num, struct blk_aio_queue **ret)
 {
+	struct blk_aio_queue *aio = calloc(1, sizeof(*aio));
+	int rc;
+
 	(void)sys;
-	return io_submit(ctx, num, iocbs);
+	if (!aio)
+		return -ENOMEM;
+	aio->library = open_libaio();
+	rc = aio->library ? set_up_ring(aio, num) : -ELIBACC;
+	if (rc)
+		goto free_aio;
+	*ret = aio;
+	return 0;
+
+free_aio:
+	if (aio->library)
+		dlclose(aio->library);
+	free(aio);
+	return rc;
 }
 
-static unsigned int host_aio_ready(const struct blk_sys *sys, io_context_t ctx)
+static int host_aio_submit(
+	const struct blk_sys *sys, struct blk_aio_queue *aio, long num, struct iocb **iocbs)
 {
-	const struct ring *ring = (const struct ring *)ctx;
+	(void)sys;
+	return aio->submit(aio->ctx, num, iocbs);
+}
+
+static unsigned int host_aio_ready(const struct blk_sys *sys, struct blk_aio_queue *aio)
+{
+	const struct ring *ring = (const struct ring *)aio->ctx;
 	const uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	/* Pairs with the barrier between event and tail in the kernel's aio_complete. */
 	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
@@ -198,11 +243,11 @@ static unsigned int host_aio_ready(const struct blk_sys *sys, io_context_t ctx)
 	return tail >= head ? tail - head : tail + ring->num - head;
 }
 
-static unsigned int host_aio_reap(
-	const struct blk_sys *sys, io_context_t ctx, unsigned int max, struct io_event *events)
+static unsigned int host_aio_reap(const struct blk_sys *sys, struct blk_aio_queue *aio,
+	unsigned int max, struct io_event *events)
 {
-	struct ring *ring = (struct ring *)ctx;
-	const unsigned int ready = host_aio_ready(sys, ctx), num = MIN(ready, max);
+	struct ring *ring = (struct ring *)aio->ctx;
+	const unsigned int ready = host_aio_ready(sys, aio), num = MIN(ready, max);
 	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
 	for (unsigned int i = 0; i < num; i++) {
@@ -214,10 +259,12 @@ static unsigned int host_aio_reap(
 	return num;
 }
 
-static void host_aio_destroy(const struct blk_sys *sys, io_context_t ctx)
+static void host_aio_destroy(const struct blk_sys *sys, struct blk_aio_queue *aio)
 {
 	(void)sys;
-	io_destroy(ctx);
+	aio->destroy(aio->ctx);
+	dlclose(aio->library);
+	free(aio);
 }
 
 const struct blk_sys blk_sys_host = {

@@ -19,6 +19,8 @@ struct blk_direct {
 	bool write_through;    /* a device that has no volatile cache */
 };
 
+struct blk_aio_queue; /* of whoever made it */
+
 struct blk_sys {
 	/* Sets O_DIRECT; where that fails, nothing has changed. */
 	int (*set_direct)(const struct blk_sys *sys, int fd, struct blk_direct *ret);
@@ -31,15 +33,15 @@ struct blk_sys {
 		const struct blk_sys *sys, int fd, int mode, uint64_t offset, uint64_t len);
 	int (*discard)(const struct blk_sys *sys, int fd, uint64_t offset, uint64_t len);
 
-	int (*aio_setup)(const struct blk_sys *sys, int num, io_context_t *ctx);
-	int (*aio_submit)(
-		const struct blk_sys *sys, io_context_t ctx, long num, struct iocb **iocbs);
+	int (*aio_setup)(const struct blk_sys *sys, int num, struct blk_aio_queue **ret);
+	int (*aio_submit)(const struct blk_sys *sys, struct blk_aio_queue *aio, long num,
+		struct iocb **iocbs);
 	/* How many events are there to be taken. No system call. */
-	unsigned int (*aio_ready)(const struct blk_sys *sys, io_context_t ctx);
+	unsigned int (*aio_ready)(const struct blk_sys *sys, struct blk_aio_queue *aio);
 	/* Takes up to max of them, the oldest first. No system call. */
-	unsigned int (*aio_reap)(const struct blk_sys *sys, io_context_t ctx, unsigned int max,
-		struct io_event *events);
-	void (*aio_destroy)(const struct blk_sys *sys, io_context_t ctx);
+	unsigned int (*aio_reap)(const struct blk_sys *sys, struct blk_aio_queue *aio,
+		unsigned int max, struct io_event *events);
+	void (*aio_destroy)(const struct blk_sys *sys, struct blk_aio_queue *aio);
 };
 
 extern const struct blk_sys blk_sys_host;

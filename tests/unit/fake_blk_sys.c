@@ -189,10 +189,10 @@ static int fake_set_direct(const struct blk_sys *table, int fd, struct blk_direc
 	return sys->direct_error;
 }
 
-static int fake_setup(const struct blk_sys *table, int num, io_context_t *ctx)
+static int fake_setup(const struct blk_sys *table, int num, struct blk_aio_queue **ret)
 {
 	(void)num;
-	*ctx = (io_context_t)to_fake(table);
+	*ret = (struct blk_aio_queue *)to_fake(table);
 	return to_fake(table)->aio_error;
 }
 
@@ -291,12 +291,13 @@ static int submit_one(struct fake_blk_sys *sys, struct iocb *iocb)
 	return 0;
 }
 
-static int fake_submit(const struct blk_sys *table, io_context_t ctx, long num, struct iocb **iocbs)
+static int fake_submit(
+	const struct blk_sys *table, struct blk_aio_queue *aio, long num, struct iocb **iocbs)
 {
 	struct fake_blk_sys *sys = to_fake(table);
 	int done = 0, rc;
 
-	(void)ctx;
+	(void)aio;
 	pthread_mutex_lock(&sys->lock);
 	rc = fault(sys, FAKE_AIO_SUBMIT);
 	while (!rc && done < num) {
@@ -307,13 +308,13 @@ static int fake_submit(const struct blk_sys *table, io_context_t ctx, long num, 
 	return done ? done : rc;
 }
 
-static unsigned int fake_reap(
-	const struct blk_sys *table, io_context_t ctx, unsigned int max, struct io_event *events)
+static unsigned int fake_reap(const struct blk_sys *table, struct blk_aio_queue *aio,
+	unsigned int max, struct io_event *events)
 {
 	struct fake_blk_sys *sys = to_fake(table);
 	unsigned int n;
 
-	(void)ctx;
+	(void)aio;
 	pthread_mutex_lock(&sys->lock);
 	n = MIN(max, sys->num_events);
 	memcpy(events, sys->event, n * sizeof(events[0]));
@@ -323,22 +324,22 @@ static unsigned int fake_reap(
 	return n;
 }
 
-static unsigned int fake_ready(const struct blk_sys *table, io_context_t ctx)
+static unsigned int fake_ready(const struct blk_sys *table, struct blk_aio_queue *aio)
 {
 	struct fake_blk_sys *sys = to_fake(table);
 	unsigned int n;
 
-	(void)ctx;
+	(void)aio;
 	pthread_mutex_lock(&sys->lock);
 	n = sys->num_events;
 	pthread_mutex_unlock(&sys->lock);
 	return n;
 }
 
-static void fake_destroy(const struct blk_sys *table, io_context_t ctx)
+static void fake_destroy(const struct blk_sys *table, struct blk_aio_queue *aio)
 {
 	(void)table;
-	(void)ctx;
+	(void)aio;
 }
 
 void fake_sys_init(struct fake_blk_sys *sys, uint64_t size)
