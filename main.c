@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vm/base.h"
 #include "vm/commands.h"
 #include "vm/exit_code.h"
 
@@ -22,11 +24,17 @@ static int fill_standard_descriptors(void)
 	return fd < 0 ? -1 : 0;
 }
 
+static bool one_is_closed(void)
+{
+	struct pollfd fds[] = {{.fd = STDIN_FILENO}, {.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
+
+	poll(fds, ARRAY_SIZE(fds), 0);
+	return (fds[0].revents | fds[1].revents | fds[2].revents) & POLLNVAL;
+}
+
 int main(int argc, char **argv)
 {
-	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
-		fcntl(STDERR_FILENO, F_GETFD) < 0)
-		if (fill_standard_descriptors() < 0)
-			return EXIT_HOST;
+	if (one_is_closed() && fill_standard_descriptors() < 0)
+		return EXIT_HOST;
 	return command_main(argc, argv);
 }

@@ -17,7 +17,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dsdt.h"
@@ -342,21 +341,17 @@ static void build_all(struct tables *t, const struct acpi_config *config)
 int acpi_build(const struct guest_mem *mem, const struct acpi_config *config, uint64_t *rsdp_gpa,
 	struct error *err)
 {
-	struct tables t = {.buf = calloc(1, LAYOUT_ACPI_SIZE)};
-	int rc = 0;
+	struct tables t = {.buf = guest_mem_ptr(mem, LAYOUT_ACPI_BASE, LAYOUT_ACPI_SIZE)};
 
 	static_assert(LAYOUT_ACPI_BASE % FACS_ALIGN == 0, "offsets are aligned as addresses are");
 	if (!t.buf)
-		return error_set_errno(err, -ENOMEM, "ACPI tables");
+		return error_set(
+			err, -EFAULT, "ACPI tables: no guest memory at 0x%x", LAYOUT_ACPI_BASE);
+	memset(t.buf, 0, LAYOUT_ACPI_SIZE);
 	build_all(&t, config);
 	if (t.used > LAYOUT_ACPI_SIZE)
-		rc = error_set(err, -ENOSPC, "ACPI tables for %u CPUs do not fit in %u bytes",
+		return error_set(err, -ENOSPC, "ACPI tables for %u CPUs do not fit in %u bytes",
 			config->num_cpus, LAYOUT_ACPI_SIZE);
-	else if (guest_mem_write(mem, LAYOUT_ACPI_BASE, t.buf, t.used))
-		rc = error_set(
-			err, -EFAULT, "ACPI tables: no guest memory at 0x%x", LAYOUT_ACPI_BASE);
-	else
-		*rsdp_gpa = LAYOUT_ACPI_BASE;
-	free(t.buf);
-	return rc;
+	*rsdp_gpa = LAYOUT_ACPI_BASE;
+	return 0;
 }

@@ -223,7 +223,8 @@ static int build_vcpus(struct machine *m, struct error *err)
 
 	if (!m->kvm)
 		return 0;
-	max = kvm_host_max_vcpus(m->env.kvm);
+	/* One is always possible. */
+	max = config->cpus > 1 ? kvm_host_max_vcpus(m->env.kvm) : 1;
 	if (config->cpus > max)
 		return error_set(err, -EINVAL, "%u vCPUs: this host's KVM has at most %u",
 			config->cpus, max);

@@ -92,20 +92,22 @@ static bool is_ignored(int signal)
 }
 
 /*
- * Blocked before any thread is made, so that the signals reach the descriptor alone. What is
- * ignored stays so: blocking it would bring it back.
+ * Blocked before any thread is made, so that the signals reach the descriptor alone. What would
+ * end or stop us and is ignored stays so: blocking it would bring it back.
  */
 static int open_signals(struct vm *vm, struct error *err)
 {
-	static const int caught[] = {
-		SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
+	static const int ends_us[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP};
+	static const int tells_us[] = {SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
 	sigset_t set;
 	int rc;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(caught); i++)
-		if (!is_ignored(caught[i]))
-			sigaddset(&set, caught[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(ends_us); i++)
+		if (!is_ignored(ends_us[i]))
+			sigaddset(&set, ends_us[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(tells_us); i++)
+		sigaddset(&set, tells_us[i]);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	vm->signals = (struct event_source){
