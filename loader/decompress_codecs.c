@@ -43,7 +43,9 @@ static int unpack_zlib(void *library, const struct packed *packed, size_t *len)
 	rc = inflate_(&z, Z_FINISH);
 	*len = packed->dst_len - z.avail_out;
 	inflateEnd_(&z);
-	return rc == Z_STREAM_END ? 0 : rc == Z_MEM_ERROR ? -ENOMEM : -EINVAL;
+	if (rc == Z_MEM_ERROR)
+		return -ENOMEM;
+	return rc == Z_STREAM_END && !z.avail_in ? 0 : -EINVAL;
 }
 decompress_codec *const decompress_zlib = unpack_zlib;
 
