@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 @pytest.mark.parametrize("linux", ["linux-12", "linux-13", "linux-12-i386"])
 def test_poweroff(vm: Callable[..., Guest], linux: str) -> None:
     guest = vm("-c", "2", linux=linux).shell()
-    guest.send(b"poweroff -f\n")
+    guest.send(b"poweroff\n")
     assert guest.status() == POWEROFF
 
 
