@@ -193,6 +193,12 @@ kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(O)/dump_kernel $(GUEST_B
 guest: $(O)/bantam
 	$(Q)tests/lab/check $(O)/bantam $(PYTEST)
 
+# A kernel that goes by a device tree, which is compiled first: some minutes of a CPU.
+.PHONY: guest-of
+guest-of: $(O)/bantam
+	$(Q)tests/lab/images linux-of >/dev/null
+	$(Q)BANTAM_TESTS=test_device_tree.py tests/lab/check $(O)/bantam
+
 # What a person types first. Both install what is missing, so the packages come before any rule
 # that would need them: hence the second make.
 .PHONY: demo check lint bench
@@ -247,6 +253,7 @@ help:
 	@echo 'make            build $(O)/bantam'
 	@echo 'make demo       a shell in a stock Debian kernel, on your terminal'
 	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest (each is a target, too)'
+	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
 	@echo 'make bench      the figures of Documentation/benchmarks.md'
