@@ -17,12 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/big_alloc.h"
 #include "loader/fit_tree.h"
 #include "vm/error.h"
 
 /* Older formats than 17, of 2005, do not tell all their sizes. */
 enum { FORMAT = 17, MAX_TAGS = 16384 };
-#define MAX_TREE    GiB
+#define MAX_TREE    (512 * MiB)
 #define MAX_STRINGS (64 * KiB)
 
 struct fit {
@@ -95,7 +96,7 @@ static int read_tree(struct fit_tree *tree, struct error *err)
 	if (rc < 0)
 		return rc;
 	tree->size = fdt_totalsize(&header);
-	tree->fdt = malloc(tree->size);
+	tree->fdt = big_alloc(tree->size);
 	if (!tree->fdt)
 		return image_error(file, err, -ENOMEM, "no memory for the FIT image");
 	rc = image_read(file, 0, tree->fdt, tree->size, err);

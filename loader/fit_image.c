@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/big_alloc.h"
 #include "loader/fit_hash.h"
 #include "loader/fit_unpack.h"
 #include "vm/error.h"
@@ -64,7 +65,7 @@ static int find_external(const struct fit_tree *tree, int node, struct fit_data 
 			"cut short",
 			(unsigned long long)size, (unsigned long long)*position,
 			(unsigned long long)tree->file->size);
-	data->owned = malloc(size);
+	data->owned = big_alloc(size);
 	if (!data->owned)
 		return error_set_errno(err, -ENOMEM, "%llu bytes", (unsigned long long)size);
 	data->bytes = data->owned;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/big_alloc.h"
 #include "loader/bytes.h"
 #include "loader/decompress.h"
 #include "vm/error.h"
@@ -31,7 +32,7 @@ static int unpack_gzip(const uint8_t *bytes, uint64_t size, uint64_t max, uint8_
 		return error_set(err, -EINVAL,
 			"the gzip data says that it unpacks to %llu MiB: it is damaged",
 			(unsigned long long)(promised / MiB));
-	dst = malloc(MAX(promised, UINT64_C(1)));
+	dst = big_alloc(promised);
 	if (!dst)
 		return error_set_errno(err, -ENOMEM, "unpacking gzip data");
 	rc = decompress(bytes, size, dst, promised, &reason);

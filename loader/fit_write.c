@@ -20,6 +20,9 @@
 /* For all that is neither image nor command line: a configuration has about 1000 bytes of it. */
 #define ROOM (64 * KiB)
 
+/* What fit_open takes. */
+#define MAX_SIZE (512 * MiB)
+
 enum { PAD = 4 };
 
 struct writer {
@@ -182,12 +185,13 @@ int fit_write(const struct fit_write_config *configs, size_t count, uint32_t tim
 {
 	struct writer w = {.configs = configs, .count = count};
 	uint64_t room = room_for(&w);
-	void *buf = room < GiB ? calloc(1, room) : NULL;
+	void *buf = room < MAX_SIZE ? calloc(1, room) : NULL;
 	int rc, len;
 
 	if (!buf)
-		return room < GiB ? error_set_errno(err, -ENOMEM, "the FIT image")
-				  : error_set(err, -EFBIG, "a FIT image has less than 1 GiB");
+		return room < MAX_SIZE
+			       ? error_set_errno(err, -ENOMEM, "the FIT image")
+			       : error_set(err, -EFBIG, "a FIT image has less than 512 MiB");
 	fdt_out_start(&w.out, buf, room);
 	fdt_out_string(&w.out, "description", "made by bantam");
 	fdt_out_cell(&w.out, "timestamp", timestamp);

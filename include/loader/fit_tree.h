@@ -25,7 +25,7 @@ struct fit_data {
 };
 
 /* No image, and no kernel when it is unpacked, is larger. */
-#define FIT_MAX_IMAGE  GiB
+#define FIT_MAX_IMAGE  (512 * MiB)
 #define FIT_MAX_KERNEL (256 * MiB)
 
 /* A property that holds one string. NULL where it is missing or something else. */

@@ -106,7 +106,7 @@ static void external_bounds(void **state)
 		{"data-size", 0},
 		{"data-size", sizeof(FIT_KERNEL)},
 		{"data-size", UINT32_MAX},
-		{"data-size", 0x40000001},
+		{"data-size", 0x20000001},
 		{"data-position", UINT32_MAX},
 		{"data-position", FIT_FILE_MAX},
 	};
