@@ -118,7 +118,7 @@ class Guest:
         before = self._kvm_counts()
         time.sleep(1)
         after = self._kvm_counts()
-        lines += [f"{name}: {count} (+{count - before[name]})" for name, count in after.items()]
+        lines += [f"{name}: {count} (+{count - before.get(name, 0)})" for name, count in after.items()]
         return "\n".join(lines)
 
     def _kvm_counts(self) -> dict[str, int]:
