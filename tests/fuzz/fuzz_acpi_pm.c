@@ -11,15 +11,9 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
-enum { PRESENCE = 0x12345678, SCI_SOURCES = 0x0721 };
+#include "check.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+enum { PRESENCE = 0x12345678, SCI_SOURCES = 0x0721 };
 
 struct model {
 	uint16_t sts, en, cnt;

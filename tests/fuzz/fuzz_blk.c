@@ -16,6 +16,8 @@
 #include "devices/blk.h"
 #include "vm/event_loop.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/blk_fixture.c"
 #include "../unit/blk_memory.c"
@@ -33,14 +35,6 @@ enum {
 	OPS_MAX = 200,
 	SEGMENTS = 5
 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct rig;
 

@@ -17,15 +17,9 @@
 #include "vm/config.h"
 #include "vm/error.h"
 
-enum { MAX_ARGS = 64, INPUT_SIZE = 4096, CMDLINE_SIZE = 2048 };
+#include "check.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+enum { MAX_ARGS = 64, INPUT_SIZE = 4096, CMDLINE_SIZE = 2048 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

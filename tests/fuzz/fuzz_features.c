@@ -14,15 +14,9 @@
 #include "vm/kernel_find.h"
 #include "vm/suggest.h"
 
-enum { INPUT_SIZE = 2048 };
+#include "check.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+enum { INPUT_SIZE = 2048 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -13,6 +13,8 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"
 #include "../unit/fake_machine.c"
@@ -20,14 +22,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { DATA = 0x60, CMD = 0x64, GSI = 1, OPS_MAX = 4096 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct model {
 	struct fake_machine machine;

@@ -10,15 +10,9 @@
 #include "devices/msix.h"
 #include "devices/pci.h"
 
-enum { VECTORS = 9, TABLE = 0x20, PBA = 0x100, BAR_SIZE = 0x200, CAP = 0x40, STEP = 11 };
+#include "check.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+enum { VECTORS = 9, TABLE = 0x20, PBA = 0x100, BAR_SIZE = 0x200, CAP = 0x40, STEP = 11 };
 
 struct state {
 	struct pci_function fn;

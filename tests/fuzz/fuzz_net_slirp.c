@@ -28,20 +28,14 @@
 #include "../../devices/net/slirp_private.h"
 #include "vm/event_loop.h"
 
+#include "check.h"
+
 #include "../unit/fake_clock.c"
 #include "../unit/net_packet.c"
 
 enum { MAX_STEPS = 400, MAX_FDS = 256, MAX_SPOKEN = 64, FLOWS = 4, DNS_PORT = 5353 };
 
 #define LOOPBACK IP4(127, 0, 0, 1)
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static struct state {
 	const uint8_t *data, *end;

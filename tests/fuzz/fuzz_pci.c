@@ -13,15 +13,9 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
-enum { FUNCTIONS = 3, STEP = 12, MAX_STEPS = 400 };
+#include "check.h"
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+enum { FUNCTIONS = 3, STEP = 12, MAX_STEPS = 400 };
 
 struct machine {
 	struct bus *pio, *mmio;

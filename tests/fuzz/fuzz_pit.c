@@ -17,6 +17,8 @@
 #include "devices/pit.h"
 #include "vm/bus.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"
 #include "../unit/fake_machine.c"
@@ -24,14 +26,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { OPS_MAX = 3000 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 /* 0 to about 2^24, each magnitude as likely as the next. */
 static uint64_t span(uint8_t byte)

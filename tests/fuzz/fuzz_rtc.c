@@ -16,6 +16,8 @@
 #include "devices/rtc.h"
 #include "vm/bus.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"
 #include "../unit/fake_machine.c"
@@ -23,14 +25,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { OPS_MAX = 3000, INDEX = 0x70, DATA = 0x71, GSI = 8 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 /* Microseconds to days */
 static uint64_t span(uint8_t byte)

@@ -12,6 +12,8 @@
 #include "devices/uart.h"
 #include "vm/bus.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_chardev.c"
 #include "../unit/fake_clock.c"
@@ -20,14 +22,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { PORT = 0x3f8, GSI = 4, OPS_MAX = 4096 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct queue {
 	uint8_t byte[16];

@@ -19,6 +19,8 @@
 #include "vm/event_loop.h"
 #include "vm/guest_mem.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"
 
@@ -49,14 +51,6 @@ static const struct {
 } regions[REGIONS] = {{0, 64 * PAGE}, {0x100000, 3 * PAGE + 100}, {4 * GiB, GiB}};
 
 #define RAM (regions[0].size + regions[1].size + regions[2].size)
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct chain {
 	bool in_flight, writable[BUFS];

@@ -21,6 +21,8 @@
 #include "vm/bus.h"
 #include "vm/guest_mem.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fake comes in as source. */
 #include "../unit/fake_chardev.c"
 
@@ -45,14 +47,6 @@ enum {
 	BUFFER = 256,
 	RAM = 0x8000,
 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct queue {
 	bool enabled, broken; /* a chain with a mistake was made available */

@@ -18,6 +18,8 @@
 #include "vm/event_loop.h"
 #include "vm/guest_mem.h"
 
+#include "check.h"
+
 enum {
 	MEM = 4096,
 	BASE = 0xd0000000,
@@ -28,14 +30,6 @@ enum {
 	CFG_SIZE = 9,
 	REGS = 0x100 / 4,
 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct state {
 	struct bus *bus;

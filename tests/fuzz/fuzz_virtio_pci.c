@@ -21,6 +21,8 @@
 #include "vm/guest_mem.h"
 #include "vm/layout.h"
 
+#include "check.h"
+
 enum {
 	MEM = 4096,
 	QUEUES = 3,
@@ -34,14 +36,6 @@ enum {
 	MAX_BELLS = 8,
 	MAX_ROUTES = 8,
 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct state {
 	struct bus *pio, *mmio;

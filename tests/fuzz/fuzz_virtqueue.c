@@ -16,16 +16,10 @@
 #include "virtio/virtqueue.h"
 #include "vm/guest_mem.h"
 
+#include "check.h"
+
 /* RAM begins at 0, so that small numbers are addresses. */
 enum { BASE = 0, MEM = 2048, EDGE = BASE + MEM, EDGE_BYTES = 24, MAX = 16, HEADER = 10 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct state {
 	struct guest_mem *mem;

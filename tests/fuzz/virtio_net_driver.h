@@ -15,6 +15,8 @@
 #include "vm/event_loop.h"
 #include "vm/guest_mem.h"
 
+#include "check.h"
+
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/virtio_net_fake.c"
 
@@ -38,14 +40,6 @@ enum {
 
 	FIFO = 512,
 };
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct frame {
 	struct net_header header;
