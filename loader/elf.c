@@ -359,7 +359,7 @@ static int load_segment(const struct guest_mem *mem, const struct image *image,
 	if (!dst)
 		return image_error(image, err, -ENOSPC, "no RAM for the segment at 0x%llx",
 			(unsigned long long)seg->paddr);
-	rc = image_read(image, seg->offset, dst, seg->filesz, err);
+	rc = image_read_to_zeros(image, seg->offset, dst, seg->filesz, err);
 	if (rc)
 		return rc;
 	memset(dst + seg->filesz, 0, seg->memsz - seg->filesz);

@@ -157,3 +157,16 @@ int image_read(const struct image *image, uint64_t off, void *dst, uint64_t len,
 	memcpy(dst, image->bytes + off, len);
 	return 0;
 }
+
+int image_read_to_zeros(
+	const struct image *image, uint64_t off, void *dst, uint64_t len, struct error *err)
+{
+	const uint64_t end = off + len, hole_end = image->hole_off + image->hole_len;
+	uint64_t from = MAX(off, image->hole_off), to = MIN(end, hole_end);
+	int rc;
+
+	if (!range_ok(off, len, image->size) || from >= to)
+		return image_read(image, off, dst, len, err);
+	rc = image_read(image, off, dst, from - off, err);
+	return rc ? rc : image_read(image, to, (uint8_t *)dst + (to - off), end - to, err);
+}

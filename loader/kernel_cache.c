@@ -19,6 +19,8 @@
  * file systems. So an entry counts only if it was written since the host was started, or was still
  * there, and used, some minutes after it was written; else it is made anew.
  *
+ * The longest run of zeros is a hole in the file, and is not read: guest memory has zeros already.
+ *
  * What comes from an entry is still taken for hostile input by whoever parses it; the trailer is
  * there to find cut files.
  */
@@ -43,6 +45,9 @@
 /* So much of a file is read at a time to compute its key: less costs more calls, more misses the
  * processor's caches. */
 #define CHUNK (4 * MiB)
+
+/* Holes are made of these. */
+enum { BLOCK = 4096 };
 
 /* The trailer: a magic word, the kernel's size, its key, and when it was written, in seconds. */
 enum { SIZE_OFF = 8, KEY_OFF = 16, WRITTEN_OFF = 32, TRAILER_LEN = 40 };
@@ -283,25 +288,60 @@ int kernel_cache_get(const struct kernel_cache *cache, const struct kernel_key *
 	}
 	futimens(fd, NULL);
 	*image = (struct image){.name = name, .size = size, .fd = fd};
+	cache_file_hole(fd, size, &image->hole_off, &image->hole_len);
 	return 0;
+}
+
+static bool is_zeros(const uint8_t *block)
+{
+	return block[0] == 0 && memcmp(block, block + 1, BLOCK - 1) == 0;
+}
+
+/* The longest run of whole blocks of zeros: most of a kernel's bss, and a quarter of all. */
+static struct iovec find_zeros(const uint8_t *data, size_t size)
+{
+	struct iovec longest = {.iov_base = (void *)data, .iov_len = 0};
+	size_t start = 0;
+
+	for (size_t at = 0; at + BLOCK <= size; at += BLOCK) {
+		if (!is_zeros(data + at)) {
+			start = at + BLOCK;
+			continue;
+		}
+		if (at + BLOCK - start > longest.iov_len)
+			longest = (struct iovec){(void *)(data + start), at + BLOCK - start};
+	}
+	return longest;
+}
+
+static int write_entry(const struct kernel_cache *cache, const struct kernel_key *key,
+	const uint8_t *data, size_t size, char name[CACHE_FILE_NAME])
+{
+	const struct iovec zeros = find_zeros(data, size);
+	const size_t before = (size_t)((const uint8_t *)zeros.iov_base - data);
+	const size_t behind = before + zeros.iov_len;
+	uint8_t trailer[TRAILER_LEN];
+	const struct iovec iov[] = {{.iov_base = (void *)data, .iov_len = before},
+		{.iov_base = NULL, .iov_len = zeros.iov_len},
+		{.iov_base = (void *)(data + behind), .iov_len = size - behind},
+		{.iov_base = trailer, .iov_len = TRAILER_LEN}};
+
+	make_trailer(key, size, trailer);
+	return cache_file_write(cache->dir, iov, ARRAY_SIZE(iov), name);
 }
 
 int kernel_cache_put(const struct kernel_cache *cache, const struct kernel_key *key,
 	const void *data, size_t size)
 {
-	uint8_t trailer[TRAILER_LEN];
 	char temporary[CACHE_FILE_NAME], name[CACHE_FILE_NAME];
-	struct iovec iov[2] = {{.iov_base = (void *)data, .iov_len = size},
-		{.iov_base = trailer, .iov_len = TRAILER_LEN}};
 	int rc;
 
 	if (size + TRAILER_LEN > KERNEL_CACHE_BYTES)
 		return -EFBIG;
 	entry_name(key, name);
-	make_trailer(key, size, trailer);
 	cache_files_evict(
 		cache->dir, KERNEL_CACHE_ENTRIES - 1, KERNEL_CACHE_BYTES - size - TRAILER_LEN);
-	rc = cache_file_write(cache->dir, iov, 2, temporary);
+	rc = write_entry(cache, key, data, size, temporary);
 	if (rc)
 		return rc;
 	if (renameat(cache->dir, temporary, cache->dir, name) == 0)

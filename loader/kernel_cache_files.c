@@ -74,14 +74,30 @@ int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACH
 	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	for (int i = 0; !rc && i < count; i++)
-		rc = write_all(fd, iov[i].iov_base, iov[i].iov_len);
+	for (int i = 0; !rc && i < count; i++) {
+		if (iov[i].iov_base)
+			rc = write_all(fd, iov[i].iov_base, iov[i].iov_len);
+		else
+			rc = lseek(fd, (off_t)iov[i].iov_len, SEEK_CUR) < 0 ? -errno : 0;
+	}
 	/* The disk may begin, and is not waited for. */
 	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	close(fd);
 	if (rc)
 		unlinkat(dir, name, 0);
 	return rc;
+}
+
+void cache_file_hole(int fd, uint64_t size, uint64_t *off, uint64_t *len)
+{
+	off_t hole = lseek(fd, 0, SEEK_HOLE);
+	off_t data = hole < 0 ? -1 : lseek(fd, hole, SEEK_DATA);
+
+	*off = *len = 0;
+	if (data <= hole || (uint64_t)data > size)
+		return;
+	*off = (uint64_t)hole;
+	*len = (uint64_t)(data - hole);
 }
 
 static bool is_entry(const char *name)

@@ -40,8 +40,8 @@ int elf_parse(const struct image *image, struct elf *elf, struct error *err);
  * wraps where end + by does not. */
 void elf_slide(struct elf *elf, uint64_t by);
 
-/* Reads the segments to their physical addresses and clears the rest of each. -ENOSPC where they do
- * not fit. */
+/* Reads the segments to their physical addresses, in memory that is zeros, and clears the rest of
+ * each. -ENOSPC where they do not fit. */
 int elf_load(const struct guest_mem *mem, const struct image *image, const struct elf *elf,
 	struct error *err);
 

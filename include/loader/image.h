@@ -13,8 +13,9 @@ struct error;
 struct image {
 	const char *name; /* for messages; not owned */
 	uint64_t size;
-	int fd;		      /* -1 for memory */
-	const uint8_t *bytes; /* NULL for a file */
+	int fd;			     /* -1 for memory */
+	const uint8_t *bytes;	     /* NULL for a file */
+	uint64_t hole_off, hole_len; /* a part that is known to be zeros; 0 bytes for none */
 };
 
 /*
@@ -27,6 +28,10 @@ void image_close(struct image *image);
 
 /* Reads exactly len bytes at off: 0, or -EINVAL past the end, -EIO / -errno (file shrank, I/O). */
 int image_read(const struct image *image, uint64_t off, void *dst, uint64_t len, struct error *err);
+
+/* The same to memory that is zeros already: the hole is not read. */
+int image_read_to_zeros(
+	const struct image *image, uint64_t off, void *dst, uint64_t len, struct error *err);
 
 /* As error_set, with the image's name in front, shortened so that the reason is never lost. */
 int image_error(const struct image *image, struct error *err, int code, const char *fmt, ...)

@@ -16,8 +16,14 @@ int cache_file_check(int fd, mode_t kind, uid_t owner, struct stat *st);
 /* Opens a file for reading, checked so. Returns the descriptor or a negative errno. */
 int cache_file_open(int dir, const char *name, uid_t owner, struct stat *st);
 
-/* Writes a new file under a name that is made up. Leaves none behind on failure. */
+/*
+ * Writes a new file under a name that is made up. A part without a base is a hole, and not the last
+ * one. Leaves no file behind on failure.
+ */
 int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACHE_FILE_NAME]);
+
+/* The first hole in so many bytes of a file, where its file system has some; else no bytes. */
+void cache_file_hole(int fd, uint64_t size, uint64_t *off, uint64_t *len);
 
 /*
  * Removes entries (names of 32 hexadecimal digits), longest not used first, until no more than so

@@ -71,7 +71,8 @@ struct loader_result {
 int loader_probe(const struct image *kernel, enum kernel_format *format, struct error *err);
 
 /*
- * Loads a Linux kernel (or anything that speaks its boot protocol or PVH). Returns 0 or a negative
+ * Loads a Linux kernel (or anything that speaks its boot protocol or PVH) into memory that nobody
+ * has used yet: it must be zeros. Returns 0 or a negative
  * errno with a one-line reason; the guest memory is then in no defined state.
  */
 int loader_load(const struct guest_mem *mem, const struct loader_config *config,

@@ -168,6 +168,37 @@ static void test_long_name(void **state)
 	assert_null(strchr(err.text, '\n'));
 }
 
+/* Ranges before, behind, over and inside the hole: all of it but the hole is read. */
+static void test_hole(void **state)
+{
+	enum { SIZE = 12, HOLE = 4, HOLE_END = 7 };
+	static const char content[SIZE + 1] = "abcdefghijkl";
+	struct image image;
+
+	(void)state;
+	image_from_memory("kernel", content, SIZE, &image);
+	for (size_t off = 0; off <= SIZE; off++) {
+		for (size_t len = 0; off + len <= SIZE; len++) {
+			char got[SIZE] = {0};
+
+			image.hole_off = HOLE;
+			image.hole_len = HOLE_END - HOLE;
+			assert_int_equal(image_read_to_zeros(&image, off, got, len, NULL), 0);
+			for (size_t i = 0; i < SIZE; i++) {
+				bool in_hole = off + i >= HOLE && off + i < HOLE_END;
+
+				assert_int_equal(
+					got[i], i < len && !in_hole ? content[off + i] : 0);
+			}
+			image.hole_len = 0;
+			assert_int_equal(image_read_to_zeros(&image, off, got, len, NULL), 0);
+			assert_memory_equal(got, content + off, len);
+		}
+	}
+	assert_int_equal(image_read_to_zeros(&image, SIZE, NULL, 1, NULL), -EINVAL);
+	assert_int_equal(image_read_to_zeros(&image, UINT64_MAX, NULL, 2, NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +208,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused_kinds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_leak, setup, teardown),
 		cmocka_unit_test(test_long_name),
+		cmocka_unit_test(test_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The cache as such: its place, its secret, its keys. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,6 +77,64 @@ static void test_keys(void **state)
 	assert_int_equal(kernel_cache_key_of_file(cache, &image, OFF, LEN, &file, NULL), -EINVAL);
 	free(bytes);
 	kernel_cache_close(cache);
+}
+
+/* True where the file system has holes. */
+static bool has_holes(const struct cache_fixture *f)
+{
+	char path[128];
+	bool has;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sparse", f->top);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "x", 1, MiB), 1);
+	has = lseek(fd, 0, SEEK_HOLE) == 0;
+	close(fd);
+	return has;
+}
+
+/* The longest run of zeros takes no place, and reads as zeros nevertheless. */
+static void test_zeros(void **state)
+{
+	enum {
+		SIZE = 3 * 1024 * 1024 + 99,
+		SHORT = 100000,
+		AT = 1 << 20,
+		LONG = (1 << 20) + 12345
+	};
+	struct cache_fixture *f = *state;
+	struct kernel_cache *cache = cache_open(f);
+	struct kernel_key key = cache_key(cache, "kernel");
+	uint8_t *bytes = malloc(SIZE), *found = calloc(1, SIZE);
+	struct image image;
+
+	memset(bytes, 0x55, SIZE);
+	memset(bytes + SHORT, 0, SHORT);
+	memset(bytes + AT, 0, LONG);
+	assert_int_equal(kernel_cache_put(cache, &key, bytes, SIZE), 0);
+	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
+	if (has_holes(f)) {
+		assert_int_equal(image.hole_off, AT);
+		assert_int_equal(image.hole_len, LONG / 4096 * 4096);
+	}
+	assert_int_equal(image_read_to_zeros(&image, 0, found, SIZE, NULL), 0);
+	assert_memory_equal(found, bytes, SIZE);
+	memset(found, 0xee, SIZE);
+	assert_int_equal(image_read(&image, 0, found, SIZE, NULL), 0);
+	assert_memory_equal(found, bytes, SIZE);
+	image_close(&image);
+	/* Nothing but zeros */
+	memset(bytes, 0, SIZE);
+	assert_int_equal(kernel_cache_put(cache, &key, bytes, SIZE), 0);
+	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
+	assert_int_equal(image_read(&image, 0, found, SIZE, NULL), 0);
+	assert_memory_equal(found, bytes, SIZE);
+	image_close(&image);
+	kernel_cache_close(cache);
+	free(bytes);
+	free(found);
 }
 
 /* Another cache names the same kernel otherwise: its secret is its own. */
@@ -180,6 +239,7 @@ int main(void)
 		TEST(test_where_it_is),
 		TEST(test_keeps_kernels),
 		TEST(test_keys),
+		TEST(test_zeros),
 		TEST(test_secret),
 		TEST(test_bad_secret),
 		TEST(test_refused_directories),
