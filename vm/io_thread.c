@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "vm/error.h"
@@ -13,13 +14,16 @@
 
 struct io_thread {
 	struct event_loop *loop;
-	pthread_t thread;
+	char name[16];
+	bool running;
+	pthread_t thread; /* valid while running */
 };
 
 static void *run(void *opaque)
 {
 	struct io_thread *thread = opaque;
 
+	pthread_setname_np(pthread_self(), thread->name);
 	/* Fails only for a descriptor that is not an epoll's. */
 	event_loop_run(thread->loop);
 	return NULL;
@@ -35,6 +39,7 @@ static int start(struct io_thread *thread)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	rc = pthread_create(&thread->thread, &attr, run, thread);
 	pthread_attr_destroy(&attr);
+	thread->running = !rc;
 	return -rc;
 }
 
@@ -45,13 +50,13 @@ int io_thread_create(const char *name, struct io_thread **ret, struct error *err
 
 	if (!thread)
 		return error_set_errno(err, -ENOMEM, "thread %s", name);
+	snprintf(thread->name, sizeof(thread->name), "%s", name);
 	rc = event_loop_create(&thread->loop);
 	if (rc < 0)
 		goto free_thread;
 	rc = start(thread);
 	if (rc < 0)
 		goto destroy_loop;
-	pthread_setname_np(thread->thread, name);
 	*ret = thread;
 	return 0;
 
@@ -62,12 +67,27 @@ free_thread:
 	return error_set_errno(err, rc, "thread %s", name);
 }
 
+void io_thread_hold(struct io_thread *thread)
+{
+	if (!thread->running)
+		return;
+	event_loop_stop(thread->loop);
+	pthread_join(thread->thread, NULL);
+	thread->running = false;
+}
+
+int io_thread_resume(struct io_thread *thread, struct error *err)
+{
+	int rc = thread->running ? 0 : start(thread);
+
+	return rc < 0 ? error_set_errno(err, rc, "thread %s", thread->name) : 0;
+}
+
 void io_thread_destroy(struct io_thread *thread)
 {
 	if (!thread)
 		return;
-	event_loop_stop(thread->loop);
-	pthread_join(thread->thread, NULL);
+	io_thread_hold(thread);
 	event_loop_destroy(thread->loop);
 	free(thread);
 }

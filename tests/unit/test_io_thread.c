@@ -141,6 +141,32 @@ static void two_threads(void **state)
 	}
 }
 
+/* While it is held nothing runs; what came meanwhile is not lost. */
+static void holds(void **state)
+{
+	struct io_thread *thread = create("held");
+	struct error err = {""};
+	const uint64_t one = 1;
+	struct seen seen;
+
+	(void)state;
+	watch(&seen, thread);
+	for (unsigned int i = 0; i < 100; i++) {
+		io_thread_hold(thread);
+		io_thread_hold(thread);
+		assert_int_equal(write(seen.source.fd, &one, sizeof(one)), sizeof(one));
+		assert_int_equal(seen.runs, i);
+		assert_int_equal(io_thread_resume(thread, &err), 0);
+		assert_int_equal(io_thread_resume(thread, &err), 0);
+		sem_wait(&seen.done);
+		assert_string_equal(seen.name, "held");
+	}
+	io_thread_hold(thread);
+	assert_int_equal(seen.runs, 100);
+	forget(&seen, thread);
+	io_thread_destroy(thread);
+}
+
 /* Also before the thread has got as far as to its loop. */
 static void ends_at_once(void **state)
 {
@@ -156,6 +182,7 @@ int main(void)
 		cmocka_unit_test(runs_sources),
 		cmocka_unit_test(blocks_signals),
 		cmocka_unit_test(two_threads),
+		cmocka_unit_test(holds),
 		cmocka_unit_test(ends_at_once),
 	};
 
