@@ -4,46 +4,33 @@
  * points to lives in that copy.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vm/config.h"
 #include "vm/error.h"
-#include "vm/suggest.h"
 
-/* Cuts the part up to the next single comma off *rest, with double ones made single; NULL: none. */
-static char *next_part(char **rest)
+static int set_ro(void *opaque, const char *value, struct error *err)
 {
-	char *part = *rest, *to = part, *from = part;
+	struct disk_config *disk = opaque;
 
-	if (!part)
-		return NULL;
-	while (*from && (*from != ',' || from[1] == ',')) {
-		from += *from == ',';
-		*to++ = *from++;
-	}
-	*rest = *from ? from + 1 : NULL;
-	*to = '\0';
-	return part;
-}
-
-static int set_ro(struct disk_config *disk, const char *value, struct error *err)
-{
 	(void)value, (void)err;
 	disk->read_only = true;
 	return 0;
 }
 
-static int set_iothread(struct disk_config *disk, const char *value, struct error *err)
+static int set_iothread(void *opaque, const char *value, struct error *err)
 {
+	struct disk_config *disk = opaque;
+
 	(void)value, (void)err;
 	disk->iothread = true;
 	return 0;
 }
 
-static int set_cache(struct disk_config *disk, const char *value, struct error *err)
+static int set_cache(void *opaque, const char *value, struct error *err)
 {
+	struct disk_config *disk = opaque;
 	static const char *const words[] = {[BLK_CACHE_NONE] = "none",
 		[BLK_CACHE_WRITEBACK] = "writeback",
 		[BLK_CACHE_WRITETHROUGH] = "writethrough",
@@ -56,8 +43,9 @@ static int set_cache(struct disk_config *disk, const char *value, struct error *
 	return MIN(r, 0);
 }
 
-static int set_aio(struct disk_config *disk, const char *value, struct error *err)
+static int set_aio(void *opaque, const char *value, struct error *err)
 {
+	struct disk_config *disk = opaque;
 	static const char *const words[] = {"native", "threads", NULL};
 	int r = config_parse_word("--disk: aio", value, words, err);
 
@@ -66,16 +54,18 @@ static int set_aio(struct disk_config *disk, const char *value, struct error *er
 	return MIN(r, 0);
 }
 
-static int set_format(struct disk_config *disk, const char *value, struct error *err)
+static int set_format(void *opaque, const char *value, struct error *err)
 {
 	static const char *const words[] = {"raw", NULL};
 
-	(void)disk;
+	(void)opaque;
 	return MIN(config_parse_word("--disk: format", value, words, err), 0);
 }
 
-static int set_serial(struct disk_config *disk, const char *value, struct error *err)
+static int set_serial(void *opaque, const char *value, struct error *err)
 {
+	struct disk_config *disk = opaque;
+
 	if (strlen(value) > CONFIG_MAX_DISK_SERIAL)
 		return error_set(err, -EINVAL, "--disk: serial: '%s' is longer than %d characters",
 			value, CONFIG_MAX_DISK_SERIAL);
@@ -83,8 +73,9 @@ static int set_serial(struct disk_config *disk, const char *value, struct error 
 	return 0;
 }
 
-static int set_queues(struct disk_config *disk, const char *value, struct error *err)
+static int set_queues(void *opaque, const char *value, struct error *err)
 {
+	struct disk_config *disk = opaque;
 	uint64_t n;
 
 	if (config_parse_number(value, &n) || n < 1 || n > CONFIG_MAX_DISK_QUEUES)
@@ -94,11 +85,7 @@ static int set_queues(struct disk_config *disk, const char *value, struct error 
 	return 0;
 }
 
-static const struct disk_key {
-	const char *name;
-	bool takes_value;
-	int (*set)(struct disk_config *disk, const char *value, struct error *err);
-} disk_keys[] = {
+static const struct config_key disk_keys[] = {
 	{"ro", false, set_ro},
 	{"cache", true, set_cache},
 	{"aio", true, set_aio},
@@ -108,49 +95,21 @@ static const struct disk_key {
 	{"iothread", false, set_iothread},
 };
 
-static int set_key(struct disk_config *disk, const char *name, const char *value, struct error *err)
-{
-	struct suggestion near;
-	const char *best;
-
-	suggest_start(&near, name);
-	for (size_t i = 0; i < ARRAY_SIZE(disk_keys); i++) {
-		const struct disk_key *key = &disk_keys[i];
-
-		suggest_offer(&near, key->name);
-		if (strcmp(key->name, name))
-			continue;
-		if (key->takes_value != (value && *value))
-			return error_set(err, -EINVAL,
-				key->takes_value ? "--disk: %s needs a value: %s=..."
-						 : "--disk: %s takes no value",
-				name, name);
-		return key->set(disk, value, err);
-	}
-	best = suggest_best(&near);
-	return error_set(err, -EINVAL,
-		"--disk: unknown word '%s'%s%s%s (a comma in the file's name is written twice)",
-		name, best ? " (did you mean " : "", best ? best : "", best ? "?)" : "");
-}
-
 int config_parse_disk(const char *value, struct disk_config *disk, struct error *err)
 {
-	char *rest, *part, *equals;
+	char *rest, *part;
 	int rc = 0;
 
 	*disk = (struct disk_config){.cache = BLK_CACHE_NONE, .aio = BLK_AIO_AUTO, .queues = 1};
 	disk->copy = rest = strdup(value);
 	if (!disk->copy)
 		return error_set_errno(err, -ENOMEM, "--disk");
-	disk->path = next_part(&rest);
+	disk->path = config_next_part(&rest);
 	if (!*disk->path)
 		return error_set(err, -EINVAL, "--disk needs a file: --disk FILE[,...]");
-	while (!rc && (part = next_part(&rest))) {
-		equals = strchr(part, '=');
-		if (equals)
-			*equals = '\0';
-		rc = set_key(disk, part, equals ? equals + 1 : NULL, err);
-	}
+	while (!rc && (part = config_next_part(&rest)))
+		rc = config_set_key("--disk", part, disk_keys, ARRAY_SIZE(disk_keys), disk,
+			" (a comma in the file's name is written twice)", err);
 	return rc;
 }
 

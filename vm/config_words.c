@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Words that several options take: one of a list, and where a stream of characters leads. */
+/*
+ * What the values of several options are made of: words of a list, words behind commas, and where a
+ * stream of characters leads.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,4 +61,45 @@ int config_parse_where(
 			"--%s: '%s' is not one of %snull, pty, file:PATH, unix:PATH",
 			option_spec(id)->name, value, id == OPT_SERIAL ? "stdio, " : "");
 	return 0;
+}
+
+char *config_next_part(char **rest)
+{
+	char *part = *rest, *to = part, *from = part;
+
+	if (!part)
+		return NULL;
+	while (*from && (*from != ',' || from[1] == ',')) {
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	*rest = *from ? from + 1 : NULL;
+	*to = '\0';
+	return part;
+}
+
+int config_set_key(const char *option, char *part, const struct config_key *keys, size_t num_keys,
+	void *opaque, const char *hint, struct error *err)
+{
+	char *value = strchr(part, '=');
+	struct suggestion near;
+	const char *best;
+
+	if (value)
+		*value++ = '\0';
+	suggest_start(&near, part);
+	for (size_t i = 0; i < num_keys; i++) {
+		suggest_offer(&near, keys[i].name);
+		if (strcmp(keys[i].name, part))
+			continue;
+		if (keys[i].takes_value != (value && *value))
+			return error_set(err, -EINVAL,
+				keys[i].takes_value ? "%s: %s needs a value: %s=..."
+						    : "%s: %s takes no value",
+				option, part, part);
+		return keys[i].set(opaque, value, err);
+	}
+	best = suggest_best(&near);
+	return error_set(err, -EINVAL, "%s: unknown word '%s'%s%s%s%s", option, part,
+		best ? " (did you mean " : "", best ? best : "", best ? "?)" : "", hint);
 }

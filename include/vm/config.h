@@ -152,4 +152,23 @@ int config_parse_where(
 int config_parse_word(
 	const char *what, const char *value, const char *const *words, struct error *err);
 
+/* A word that stands behind a comma in an option's value; set gets what is behind its "=". */
+struct config_key {
+	const char *name;
+	bool takes_value;
+	int (*set)(void *opaque, const char *value, struct error *err);
+};
+
+/*
+ * Cuts the part up to the next single comma off *rest, with double ones made single; NULL when
+ * there is none. *rest becomes NULL with the last one.
+ */
+char *config_next_part(char **rest);
+/*
+ * Calls the setter of "name" or "name=value", which is cut in place, for opaque. -EINVAL with a
+ * line that begins with option, and ends with hint if no key has that name.
+ */
+int config_set_key(const char *option, char *part, const struct config_key *keys, size_t num_keys,
+	void *opaque, const char *hint, struct error *err);
+
 #endif
