@@ -45,6 +45,8 @@ void config_destroy(struct config *config)
 	free(config->flat_copy);
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		free(config->disks[i].copy);
+	for (unsigned int i = 0; i < config->num_nets; i++)
+		free(config->nets[i].copy);
 	for (unsigned int i = 0; i < config->num_ports; i++)
 		free(config->ports[i].copy);
 	config_init(config);
@@ -221,6 +223,22 @@ static int set_disk(struct config *config, const char *value, struct error *err)
 	return config_parse_disk(value, &config->disks[config->num_disks++], err);
 }
 
+/* "none" takes back those before it. */
+static int set_net(struct config *config, const char *value, struct error *err)
+{
+	struct net_config *net = &config->nets[config->num_nets];
+	int rc;
+
+	if (config->num_nets == CONFIG_MAX_NETS)
+		return error_set(err, -EINVAL, "--net: a machine has %d network cards at most",
+			CONFIG_MAX_NETS);
+	rc = config_parse_net(value, net, err);
+	config->num_nets++;
+	while (!rc && net->kind == NET_NONE && config->num_nets)
+		free(config->nets[--config->num_nets].copy);
+	return rc;
+}
+
 static int set_port(struct config *config, const char *value, struct error *err)
 {
 	if (config->num_ports == CONFIG_MAX_PORTS)
@@ -351,6 +369,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_CPU] = set_cpu,
 	[OPT_NAME] = set_name,
 	[OPT_DISK] = set_disk,
+	[OPT_NET] = set_net,
 	[OPT_SERIAL] = set_serial,
 	[OPT_CONSOLE] = set_console,
 	[OPT_PORT] = set_port,

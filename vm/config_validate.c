@@ -9,6 +9,7 @@
 #include "vcpu/features.h"
 #include "vm/config.h"
 #include "vm/error.h"
+#include "vm/layout.h"
 
 #define PAGE	 (4 * KiB)
 #define HUGEPAGE (2 * MiB)
@@ -208,18 +209,70 @@ static int check_disks(const struct config *config, struct error *err)
 	return 0;
 }
 
-/* Over PCI each device has a slot, and the host bridge has the first one. */
+static int check_net(const struct net_config *net, struct error *err)
+{
+	if (net->num_fds && (net->ifname || net->queues))
+		return error_set(err, -EINVAL,
+			"--net: fd: a tap that is open has its name and its queues; leave %s out",
+			net->ifname ? "ifname" : "queues");
+	if (net->restricted && (net->host_loopback || net->dns.sin_family))
+		return error_set(err, -EINVAL,
+			"--net: restrict keeps the guest from everything; %s does not go with it",
+			net->host_loopback ? "host-loopback" : "dns");
+	return 0;
+}
+
+/* What two cards cannot both have. NULL: nothing. */
+static const char *shared_by(const struct net_config *a, const struct net_config *b)
+{
+	static const uint8_t none[sizeof(a->mac)];
+
+	if (memcmp(a->mac, none, sizeof(none)) && !memcmp(a->mac, b->mac, sizeof(none)))
+		return "mac";
+	if (a->ifname && b->ifname && !strcmp(a->ifname, b->ifname))
+		return "ifname";
+	for (unsigned int i = 0; i < a->num_fds; i++)
+		for (unsigned int j = 0; j < b->num_fds; j++)
+			if (a->fds[i] == b->fds[j])
+				return "fd";
+	return NULL;
+}
+
+/* A port that is taken twice is found when it is opened. */
+static int check_nets(const struct config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->num_nets; i++) {
+		int r = check_net(&config->nets[i], err);
+
+		for (unsigned int j = 0; !r && j < i; j++) {
+			const char *what = shared_by(&config->nets[i], &config->nets[j]);
+
+			if (what)
+				r = error_set(err, -EINVAL,
+					"--net: two network cards have the same %s", what);
+		}
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * Over PCI each device has a slot, and the host bridge has the first one; over MMIO there are so
+ * many places.
+ */
 static int check_slots(const struct config *config, struct error *err)
 {
-	const unsigned int slots = PCI_MAX_DEVICES - 1;
-	const unsigned int devices = config->num_disks + config->rng + config->balloon +
-				     (config->console == CONSOLE_VIRTIO) + (config->num_ports > 0);
+	const bool pci = config->transport == TRANSPORT_PCI;
+	const unsigned int places = pci ? PCI_MAX_DEVICES - 1 : LAYOUT_VIRTIO_MMIO_MAX;
+	const unsigned int devices = config->num_disks + config->num_nets + config->rng +
+				     config->balloon + (config->console == CONSOLE_VIRTIO) +
+				     (config->num_ports > 0);
 
-	if (config->transport != TRANSPORT_PCI || devices <= slots)
+	if (devices <= places)
 		return 0;
-	return error_set(err, -EINVAL,
-		"%u virtio devices: PCI has room for %u (--transport mmio takes them all)", devices,
-		slots);
+	return error_set(err, -EINVAL, "%u virtio devices: %s has room for %u%s", devices,
+		pci ? "PCI" : "MMIO", places, pci ? ", --transport mmio for more" : "");
 }
 
 static int check_balloon(const struct config *config, struct error *err)
@@ -257,6 +310,7 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_cpus(config, err);
 	r = r ? r : check_name(config->name, err);
 	r = r ? r : check_disks(config, err);
+	r = r ? r : check_nets(config, err);
 	r = r ? r : check_ports(config, err);
 	r = r ? r : check_slots(config, err);
 	r = r ? r : check_balloon(config, err);

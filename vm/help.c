@@ -90,7 +90,7 @@ static void item(FILE *out, const char *term, int column, const char *text)
 
 static void print_option(FILE *out, const struct option_spec *spec)
 {
-	char term[64], text[512];
+	char term[64], text[768];
 
 	snprintf(term, sizeof(term), "%c%c%c --%s%s%s", spec->short_name ? '-' : ' ',
 		spec->short_name ? spec->short_name : ' ', spec->short_name ? ',' : ' ', spec->name,

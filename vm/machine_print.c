@@ -6,6 +6,7 @@
 #include "virtio/transport.h"
 #include "vm/bus.h"
 #include "vm/guest_mem.h"
+#include "vm/nets.h"
 
 static void print_region(void *opaque, const struct bus_region *region)
 {
@@ -54,6 +55,16 @@ static void print_virtio(const struct machine *m, FILE *out)
 	}
 }
 
+static void print_nets(const struct machine *m, FILE *out)
+{
+	for (unsigned int i = 0; i < m->env.config->num_nets; i++) {
+		const uint8_t *mac = nets_mac(m->env.nets, i);
+
+		fprintf(out, "  network       %s, %02x:%02x:%02x:%02x:%02x:%02x\n",
+			nets_name(m->env.nets, i), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	}
+}
+
 void machine_print(const struct machine *m, FILE *out)
 {
 	const struct config *config = m->env.config;
@@ -71,6 +82,7 @@ void machine_print(const struct machine *m, FILE *out)
 			(unsigned long long)(regions[i].gpa + regions[i].size - 1));
 	print_guest(m, out);
 	print_virtio(m, out);
+	print_nets(m, out);
 	fprintf(out, "  ports\n");
 	bus_for_each(m->pio, print_region, out);
 	fprintf(out, "  MMIO\n");

@@ -25,8 +25,8 @@ struct machine_virtio {
 };
 
 enum {
-	/* disks, console, ports, entropy, balloon */
-	MACHINE_MAX_VIRTIO = CONFIG_MAX_DISKS + 4,
+	/* disks, networks, console, ports, entropy, balloon */
+	MACHINE_MAX_VIRTIO = CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 4,
 };
 
 struct machine {

@@ -4,7 +4,8 @@
  * interrupts and doorbells pass between guest and kernel without us. Over MMIO each is a block of
  * registers and a wire, shared by eight devices at most, told by ACPI or on the command line.
  *
- * Disks are served by threads of their own (vm/disks.h), the others by the main thread.
+ * Disks and networks are served by threads of their own (vm/disks.h, vm/nets.h), the others by the
+ * main thread.
  */
 #include "machine_private.h"
 
@@ -19,16 +20,19 @@
 #include "virtio/console.h"
 #include "virtio/device.h"
 #include "virtio/mmio.h"
+#include "virtio/net.h"
 #include "virtio/pci.h"
 #include "virtio/rng.h"
 #include "vm/disks.h"
 #include "vm/error.h"
 #include "vm/kvm.h"
+#include "vm/nets.h"
 
-static_assert((int)MACHINE_MAX_VIRTIO <= LAYOUT_VIRTIO_MMIO_MAX, "each has a place");
 static_assert(LAYOUT_VIRTIO_MMIO_STEP >= VIRTIO_MMIO_SIZE, "and room there");
 static_assert(LAYOUT_VIRTIO_MMIO_MAX <= LAYOUT_IRQ_PCI_N * IRQ_OR_MAX_INPUTS, "and a wire");
 static_assert((int)CONFIG_MAX_DISK_QUEUES <= (int)VIRTIO_BLK_MAX_QUEUES, "as many as asked for");
+static_assert((int)CONFIG_MAX_NET_QUEUES <= (int)VIRTIO_NET_MAX_PAIRS, "and of these");
+static_assert((int)CONFIG_MIN_MTU >= (int)VIRTIO_NET_MIN_MTU, "what passed there passes here");
 static_assert((int)CONFIG_MAX_PORTS <= (int)VIRTIO_CONSOLE_MAX_PORTS, "and of ports");
 static_assert(CONFIG_MAX_PORT_NAME <= (int)VIRTIO_CONSOLE_NAME_MAX, "names are not cut");
 static_assert(CONFIG_MAX_DISK_SERIAL <= (int)VIRTIO_BLK_SERIAL_BYTES, "nor serial numbers");
@@ -136,6 +140,27 @@ static int build_disk(struct machine *m, unsigned int i)
 	return rc < 0 ? rc : add(m, vdev);
 }
 
+static int build_net(struct machine *m, unsigned int i)
+{
+	const struct net_config *config = &m->env.config->nets[i];
+	struct nets *nets = m->env.nets;
+	struct virtio_net_config net = {
+		.name = nets_name(nets, i),
+		.mem = m->mem,
+		.loop = nets_loop(nets),
+		.log = m->env.log,
+		.net = nets_net(nets, i),
+		.max_pairs = nets_net(nets, i)->info.max_queues,
+		.mtu = config->mtu,
+	};
+	struct virtio_net *vnet;
+	int rc;
+
+	memcpy(net.mac, nets_mac(nets, i), sizeof(net.mac));
+	rc = virtio_net_create(&net, &vnet);
+	return rc < 0 ? rc : add(m, virtio_net_device(vnet));
+}
+
 static int add_console(struct machine *m, const char *name, const struct virtio_console_port *ports,
 	unsigned int num_ports)
 {
@@ -217,6 +242,12 @@ int machine_build_virtio(struct machine *m, struct error *err)
 		if (rc < 0)
 			return error_set_errno(err, rc, "disk %s", config->disks[i].path);
 	}
+	nets_hold(m->env.nets);
+	for (unsigned int i = 0; i < config->num_nets; i++) {
+		rc = build_net(m, i);
+		if (rc < 0)
+			return error_set_errno(err, rc, "%s", nets_name(m->env.nets, i));
+	}
 	rc = build_console(m);
 	if (!rc)
 		rc = build_rng(m);
@@ -224,11 +255,14 @@ int machine_build_virtio(struct machine *m, struct error *err)
 		rc = build_balloon(m);
 	if (!rc)
 		rc = name_on_cmdline(m);
-	return rc < 0 ? error_set_errno(err, rc, "virtio devices") : 0;
+	if (rc < 0)
+		return error_set_errno(err, rc, "virtio devices");
+	return nets_resume(m->env.nets, err);
 }
 
 void machine_destroy_virtio(struct machine *m)
 {
+	nets_hold(m->env.nets);
 	while (m->num_virtio) {
 		struct machine_virtio *dev = &m->virtio[--m->num_virtio];
 

@@ -23,6 +23,8 @@ static const char *const end_actions[] = {
 	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
 static const char *const entry_modes[] = {
 	[ENTRY_REAL] = "real", [ENTRY_PROTECTED] = "protected", [ENTRY_LONG] = "long", NULL};
+static const char *const net_kinds[] = {
+	[NET_USER] = "user", [NET_TAP] = "tap", [NET_NONE] = "none", NULL};
 static const char *const serial_kinds[] = {"stdio", "null", "pty", "file:", "unix:", NULL};
 static const char *const console_kinds[] = {
 	[CONSOLE_SERIAL] = "serial", [CONSOLE_VIRTIO] = "virtio", NULL};
@@ -39,6 +41,7 @@ static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on",
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
+static_assert(ARRAY_SIZE(net_kinds) == NET_NONE + 2, "a word for each enum net_kind");
 static_assert(ARRAY_SIZE(console_kinds) == CONSOLE_VIRTIO + 2, "a word for each enum console_kind");
 static_assert(
 	ARRAY_SIZE(transports) == TRANSPORT_MMIO_CMDLINE + 2, "a word for each enum transport");
@@ -180,6 +183,20 @@ static const struct option_spec options[] = {
 			"a comma: ro; cache=none (default), writeback, writethrough or unsafe; "
 			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
 			"own); format=raw. A comma in the name is written twice"},
+	[OPT_NET] = {.short_name = 'n',
+		.name = "net",
+		.value = "KIND[,...]",
+		.choices = net_kinds,
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a network card",
+		.more = "; up to 8, in the guest eth0 and so on. KIND is user (the host's network, "
+			"without any rights), tap (an interface of the host's) or none. Behind it, "
+			"each after a comma: mac=ADDRESS; mtu=N; with user: "
+			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
+			"restrict, host-loopback; with tap: ifname=NAME, script=PATH, queues=N, "
+			"fd=N"},
 	[OPT_SERIAL] = {.name = "serial",
 		.value = "WHERE",
 		.file = false,

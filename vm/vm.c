@@ -140,6 +140,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.power = {.notify = on_power, .opaque = vm},
 		.loop = vm->loop,
 		.disks = vm->disks,
+		.nets = vm->nets,
 		.console = vm->console,
 		.vcpu_ended = on_vcpu_end,
 		.opaque = vm,

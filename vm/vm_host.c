@@ -18,6 +18,7 @@
 #include "vm/kvm.h"
 #include "vm/log.h"
 #include "vm/machine.h"
+#include "vm/nets.h"
 
 /* ---- requests from outside ---- */
 
@@ -210,6 +211,8 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	if (rc < 0)
 		return rc;
 	rc = disks_open(config, vm->log, &vm->disks, err);
+	if (!rc)
+		rc = nets_open(config, vm->log, &vm->nets, err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;
@@ -224,6 +227,7 @@ void vm_host_close(struct vm *vm)
 		chardev_close(vm->serial[i]);
 	for (unsigned int i = 0; i < CONFIG_MAX_PORTS; i++)
 		chardev_close(vm->ports[i]);
+	nets_close(vm->nets);
 	disks_close(vm->disks);
 	if (vm->signals.fd >= 0) {
 		event_loop_remove(vm->loop, &vm->signals);

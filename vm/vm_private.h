@@ -19,6 +19,7 @@ struct fit;
 struct kernel_found;
 struct kvm_host;
 struct machine;
+struct nets;
 
 struct vm {
 	const struct config *config;
@@ -40,6 +41,7 @@ struct vm {
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	struct chardev *terminal; /* the one on stdio, or NULL */
 	struct disks *disks;
+	struct nets *nets;
 	struct event_source signals;
 	struct machine *machine;
 	struct timer halt_timer;

@@ -35,7 +35,6 @@
 
 enum {
 	MAX_SOCKETS = 2048,
-	MIN_MTU = 1280, /* IPv6's */
 	HEADER_NEEDS_CSUM = 1,
 };
 
@@ -227,9 +226,9 @@ static int make_slirp(struct net_slirp *s, const struct net_slirp_config *config
 
 static int check(const struct net_slirp_config *config, struct error *err)
 {
-	if (config->mtu && (config->mtu < MIN_MTU || config->mtu > NET_SLIRP_MTU))
+	if (config->mtu && (config->mtu < NET_SLIRP_MIN_MTU || config->mtu > NET_SLIRP_MTU))
 		return error_set(err, -EINVAL, "user network: the MTU is %u, not %d to %d",
-			config->mtu, MIN_MTU, NET_SLIRP_MTU);
+			config->mtu, NET_SLIRP_MIN_MTU, NET_SLIRP_MTU);
 	if (config->dns.sin_family &&
 		(config->dns.sin_family != AF_INET || !config->dns.sin_addr.s_addr ||
 			!config->dns.sin_port))

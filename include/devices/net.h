@@ -110,6 +110,10 @@ struct net {
 	struct net_info info;
 };
 
+/* ---- nowhere: no cable. -ENOMEM with a line. ---- */
+
+int net_null_create(unsigned int queues, struct net **ret, struct error *err);
+
 /* ---- tap: a network interface of the host's ---- */
 
 enum { NET_TAP_MAX_QUEUES = 8 };
@@ -164,14 +168,18 @@ struct net_slirp_config {
 	bool restricted;
 	bool host_loopback; /* the guest may connect to the host's 127.0.0.1 and ::1, as .2 and ::2
 			     */
-	uint16_t mtu;	    /* of the guest's network, 1280..NET_SLIRP_MTU; 0: NET_SLIRP_MTU */
+	uint16_t mtu; /* of the guest's network, NET_SLIRP_MIN_MTU..NET_SLIRP_MTU; 0: NET_SLIRP_MTU
+		       */
 };
 
 /*
  * TCP moves by few, long frames, three to a window: libslirp has windows of 65535 bytes, and
  * announces that one is open again only if two segments fit in besides the one that was waiting.
  */
-enum { NET_SLIRP_MTU = 21880 };
+enum {
+	NET_SLIRP_MTU = 21880,
+	NET_SLIRP_MIN_MTU = 1280, /* IPv6's */
+};
 
 /*
  * -errno, with a line; that of a forward names its port. SIGPIPE must be ignored. All such back

@@ -8,6 +8,7 @@
 #define BANTAM_VM_CONFIG_H
 
 #include "devices/blk.h"
+#include "devices/net.h"
 #include "loader/entry.h"
 #include "loader/loader.h"
 #include "vm/base.h"
@@ -22,6 +23,10 @@ enum {
 	CONFIG_MAX_DISKS = 32,
 	CONFIG_MAX_DISK_QUEUES = 8,
 	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
+	CONFIG_MAX_NETS = 8,
+	CONFIG_MAX_NET_QUEUES = NET_TAP_MAX_QUEUES,
+	CONFIG_MIN_MTU = 68,	  /* virtio 1.2, 5.1.4.1 */
+	CONFIG_MAX_FORWARDS = 32, /* for each network */
 	CONFIG_MAX_PORTS = 15,
 	CONFIG_MAX_PORT_NAME = 63,
 };
@@ -47,6 +52,30 @@ struct disk_config {
 	unsigned int queues;
 	bool iothread; /* a thread of its own */
 	char *copy;    /* owned: what path and serial point to */
+};
+
+enum net_kind { NET_USER, NET_TAP, NET_NONE };
+
+/* NET_NONE does not appear in a config: it takes back what was there. */
+struct net_config {
+	enum net_kind kind;
+	uint8_t mac[6]; /* all 0: not given */
+	uint16_t mtu;	/* 0: not given */
+
+	/* NET_USER, see struct net_slirp_config */
+	struct net_forward forwards[CONFIG_MAX_FORWARDS];
+	unsigned int num_forwards;
+	struct sockaddr_in dns; /* sin_family 0: not given */
+	bool restricted;
+	bool host_loopback;
+
+	/* NET_TAP, see struct net_tap_config */
+	const char *ifname, *script; /* NULL for none */
+	unsigned int queues;	     /* 0: not given */
+	int fds[CONFIG_MAX_NET_QUEUES];
+	unsigned int num_fds;
+
+	char *copy; /* owned: what ifname and script point to */
 };
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
@@ -89,6 +118,8 @@ struct config {
 	struct serial_config serial[CONFIG_MAX_SERIAL];
 	struct disk_config disks[CONFIG_MAX_DISKS];
 	unsigned int num_disks;
+	struct net_config nets[CONFIG_MAX_NETS];
+	unsigned int num_nets;
 	enum console_kind console; /* what stdio is in the guest */
 	struct port_config ports[CONFIG_MAX_PORTS];
 	unsigned int num_ports;
@@ -139,11 +170,12 @@ int config_parse_gpa(const char *text, uint64_t *gpa);
 int config_parse_number(const char *text, uint64_t *number);
 
 /*
- * The value of --disk, of --port, and the part of them and of --serial that says where a stream of
- * characters leads. 0, -EINVAL with a line, -ENOMEM. disk->copy and port->copy are the caller's to
+ * The value of --disk, of --net, of --port, and the part of them and of --serial that says where a
+ * stream of characters leads. 0, -EINVAL with a line, -ENOMEM. The copy in it is the caller's to
  * free, also after a failure; where->path points into value.
  */
 int config_parse_disk(const char *value, struct disk_config *disk, struct error *err);
+int config_parse_net(const char *value, struct net_config *net, struct error *err);
 int config_parse_port(const char *value, struct port_config *port, struct error *err);
 int config_parse_where(
 	enum option_id id, const char *value, struct serial_config *where, struct error *err);

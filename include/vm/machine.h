@@ -25,6 +25,7 @@ struct event_loop;
 struct kvm_host;
 struct log;
 struct machine;
+struct nets;
 
 struct machine_env {
 	const struct config *config;
@@ -37,6 +38,7 @@ struct machine_env {
 	struct log *log;
 	struct event_loop *loop; /* the main thread's */
 	struct disks *disks;
+	struct nets *nets;
 	struct chardev *serial[CONFIG_MAX_SERIAL]; /* NULL where nothing is connected */
 	struct chardev *console;		   /* the virtio console's, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];

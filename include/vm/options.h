@@ -34,6 +34,7 @@ enum option_id {
 	OPT_CPU,
 	OPT_NAME,
 	OPT_DISK,
+	OPT_NET,
 	OPT_SERIAL,
 	OPT_CONSOLE,
 	OPT_PORT,

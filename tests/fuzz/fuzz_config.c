@@ -6,7 +6,9 @@
  *  - written out again as arguments, it is accepted again and means the same;
  *  - the command line made of it is what vm/cmdline.h promises.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +106,41 @@ static void check_disks(const struct config *config)
 	}
 }
 
+static void check_address(const union net_address *address, sa_family_t family)
+{
+	CHECK(address->sa.sa_family == family && address->in.sin_port);
+	CHECK(family == AF_INET || family == AF_INET6);
+}
+
+static void check_nets(const struct config *config)
+{
+	CHECK(config->num_nets <= CONFIG_MAX_NETS);
+	for (unsigned int i = 0; i < config->num_nets; i++) {
+		const struct net_config *net = &config->nets[i];
+		const bool user = net->kind == NET_USER;
+
+		CHECK(user || net->kind == NET_TAP);
+		CHECK(!(net->mac[0] & 1));
+		CHECK(!net->mtu || net->mtu >= (user ? NET_SLIRP_MIN_MTU : CONFIG_MIN_MTU));
+		CHECK(!user || net->mtu <= NET_SLIRP_MTU);
+		CHECK(user || (!net->num_forwards && !net->dns.sin_family && !net->restricted &&
+				      !net->host_loopback));
+		CHECK(!user || (!net->ifname && !net->script && !net->queues && !net->num_fds));
+		CHECK(net->num_forwards <= CONFIG_MAX_FORWARDS);
+		for (unsigned int j = 0; j < net->num_forwards; j++) {
+			const struct net_forward *fwd = &net->forwards[j];
+
+			check_address(&fwd->host, fwd->guest.sa.sa_family);
+			check_address(&fwd->guest, fwd->host.sa.sa_family);
+		}
+		CHECK(!net->dns.sin_family || (net->dns.sin_port && net->dns.sin_addr.s_addr));
+		CHECK(!net->ifname || (*net->ifname && strlen(net->ifname) < IFNAMSIZ));
+		CHECK(net->queues <= CONFIG_MAX_NET_QUEUES);
+		CHECK(net->num_fds <= CONFIG_MAX_NET_QUEUES);
+		CHECK(!net->num_fds || (!net->ifname && !net->queues));
+	}
+}
+
 static void check_ports(const struct config *config)
 {
 	CHECK(config->num_ports <= CONFIG_MAX_PORTS);
@@ -144,6 +181,7 @@ static void check_config(const struct config *config)
 	CHECK(!config->balloon || config->balloon_size < config->memory);
 	check_serial(config);
 	check_disks(config);
+	check_nets(config);
 	check_ports(config);
 }
 
@@ -185,6 +223,71 @@ static void write_disk(struct args *args, const struct disk_config *disk)
 		disk->read_only ? ",ro" : "", disk->iothread ? ",iothread" : "");
 }
 
+static void write_endpoint(FILE *out, const union net_address *address)
+{
+	const bool v6 = address->sa.sa_family == AF_INET6;
+	char text[INET6_ADDRSTRLEN];
+
+	inet_ntop(address->sa.sa_family,
+		v6 ? (const void *)&address->in6.sin6_addr : (const void *)&address->in.sin_addr,
+		text, sizeof(text));
+	fprintf(out, v6 ? "[%s]:%u" : "%s:%u", text, ntohs(address->in.sin_port));
+}
+
+static void write_user(FILE *out, const struct net_config *net)
+{
+	for (unsigned int i = 0; i < net->num_forwards; i++) {
+		fputs(net->forwards[i].udp ? ",hostfwd=udp:" : ",hostfwd=tcp:", out);
+		write_endpoint(out, &net->forwards[i].host);
+		fputc('-', out);
+		write_endpoint(out, &net->forwards[i].guest);
+	}
+	if (net->dns.sin_family) {
+		const union net_address dns = {.in = net->dns};
+
+		fputs(",dns=", out);
+		write_endpoint(out, &dns);
+	}
+	fputs(net->restricted ? ",restrict" : "", out);
+	fputs(net->host_loopback ? ",host-loopback" : "", out);
+}
+
+static void write_tap(FILE *out, const struct net_config *net)
+{
+	char text[2 * INPUT_SIZE + 1];
+
+	if (net->ifname)
+		fprintf(out, ",ifname=%s", escaped(net->ifname, text));
+	if (net->script)
+		fprintf(out, ",script=%s", escaped(net->script, text));
+	if (net->queues)
+		fprintf(out, ",queues=%u", net->queues);
+	for (unsigned int i = 0; i < net->num_fds; i++)
+		fprintf(out, ",fd=%d", net->fds[i]);
+}
+
+static void write_net(struct args *args, const struct net_config *net)
+{
+	static const uint8_t none[6];
+	const uint8_t *mac = net->mac;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	CHECK(out);
+	fputs(net->kind == NET_USER ? "user" : "tap", out);
+	if (memcmp(mac, none, sizeof(none)))
+		fprintf(out, ",mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+			mac[4], mac[5]);
+	if (net->mtu)
+		fprintf(out, ",mtu=%u", net->mtu);
+	write_user(out, net);
+	write_tap(out, net);
+	CHECK(!fclose(out));
+	add(args, "--net=%s", text);
+	free(text);
+}
+
 static void write_devices(struct args *args, const struct config *config)
 {
 	static const char *const transports[] = {"pci", "mmio", "mmio-cmdline"};
@@ -194,6 +297,8 @@ static void write_devices(struct args *args, const struct config *config)
 		write_where(args, "--serial", &config->serial[i]);
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		write_disk(args, &config->disks[i]);
+	for (unsigned int i = 0; i < config->num_nets; i++)
+		write_net(args, &config->nets[i]);
 	for (unsigned int i = 0; i < config->num_ports; i++) {
 		snprintf(option, sizeof(option), "--port=%s", config->ports[i].name);
 		write_where(args, option, &config->ports[i].where);
@@ -265,6 +370,17 @@ static bool same_disk(const struct disk_config *a, const struct disk_config *b)
 	       a->queues == b->queues && a->iothread == b->iothread;
 }
 
+static bool same_net(const struct net_config *a, const struct net_config *b)
+{
+	return a->kind == b->kind && !memcmp(a->mac, b->mac, sizeof(a->mac)) && a->mtu == b->mtu &&
+	       !memcmp(a->forwards, b->forwards, a->num_forwards * sizeof(a->forwards[0])) &&
+	       a->num_forwards == b->num_forwards && !memcmp(&a->dns, &b->dns, sizeof(a->dns)) &&
+	       a->restricted == b->restricted && a->host_loopback == b->host_loopback &&
+	       same_text(a->ifname, b->ifname) && same_text(a->script, b->script) &&
+	       a->queues == b->queues && a->num_fds == b->num_fds &&
+	       !memcmp(a->fds, b->fds, sizeof(a->fds));
+}
+
 static void check_same_devices(const struct config *a, const struct config *b)
 {
 	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
@@ -272,6 +388,9 @@ static void check_same_devices(const struct config *a, const struct config *b)
 	CHECK(a->num_disks == b->num_disks && a->num_ports == b->num_ports);
 	for (unsigned int i = 0; i < a->num_disks; i++)
 		CHECK(same_disk(&a->disks[i], &b->disks[i]));
+	CHECK(a->num_nets == b->num_nets);
+	for (unsigned int i = 0; i < a->num_nets; i++)
+		CHECK(same_net(&a->nets[i], &b->nets[i]));
 	for (unsigned int i = 0; i < a->num_ports; i++)
 		CHECK(same_text(a->ports[i].name, b->ports[i].name) &&
 			same_where(&a->ports[i].where, &b->ports[i].where));
