@@ -18,6 +18,7 @@ struct vdev_queue {
 	/* Without a loop: a kick runs; it shall run once more. */
 	bool kicking, again;
 	int kick_fd; /* -1 without a loop */
+	bool lent;   /* kicks count there */
 	struct event_source source;
 };
 

@@ -280,6 +280,51 @@ void virtio_device_flush(struct virtio_device *vdev, unsigned int q)
 		vdev->transport->queue_irq(vdev->transport_opaque, q);
 }
 
+/* ---- queues that somebody else serves ---- */
+
+/* A kick that is being answered was the last one: the loop has no more of this queue in hand. */
+int virtio_device_lend(struct virtio_device *vdev, unsigned int q, struct virtio_lent *ret)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+	const int rc = event_loop_modify(vdev->config.loop, &queue->source, 0);
+
+	if (rc < 0)
+		return rc;
+	queue->lent = true;
+	ret->size = virtqueue_areas(queue->vq, &ret->desc, &ret->avail, &ret->used);
+	ret->kick_fd = queue->kick_fd;
+	ret->irq_fd = virtio_device_irq_fd(vdev, q);
+	return 0;
+}
+
+void virtio_device_take_back(struct virtio_device *vdev, unsigned int q)
+{
+	struct vdev_queue *queue = &vdev->queues[q];
+
+	if (queue->lent)
+		event_loop_modify(vdev->config.loop, &queue->source, EPOLLIN);
+	queue->lent = false;
+}
+
+int virtio_device_irq_fd(const struct virtio_device *vdev, unsigned int q)
+{
+	if (!vdev->transport || !vdev->transport->irq_fd)
+		return -1;
+	return vdev->transport->irq_fd(vdev->transport_opaque, q);
+}
+
+void virtio_device_irq_moved(struct virtio_device *vdev, unsigned int q)
+{
+	if (vdev->queues[q].lent && vdev->config.ops->irq_moved)
+		vdev->config.ops->irq_moved(vdev->config.opaque, q);
+}
+
+void virtio_device_interrupt(struct virtio_device *vdev, unsigned int q)
+{
+	if (vdev->transport && vdev->running && !going_away(vdev, q))
+		vdev->transport->queue_irq(vdev->transport_opaque, q);
+}
+
 void virtio_device_notify_off(struct virtio_device *vdev, unsigned int q)
 {
 	if (usable(vdev, q))

@@ -2,7 +2,7 @@
 /*
  * The network card as a virtio device (virtio 1.2, 5.1): features, configuration space, which queue
  * is what, life. Frames to the back end are in net_tx.c, frames from it in net_rx.c, the control
- * queue in net_ctrl.c, offloads in net_offload.c.
+ * queue in net_ctrl.c, offloads in net_offload.c. Or the kernel serves them: net_vhost.c.
  *
  * Queues come in pairs, receive and transmit; the control queue is behind the last pair, or behind
  * the first one with a driver that does not know of more (5.1.2).
@@ -68,12 +68,20 @@ static int start(void *opaque)
 	return 0;
 }
 
+static void let_go(struct virtio_net *vnet, unsigned int q)
+{
+	if (vnet->vhost)
+		net_vhost_stop(vnet, q);
+	else if (q % 2 == 0)
+		net_rx_give_back(&vnet->pair[q / 2].rx);
+}
+
 static void stop(void *opaque)
 {
 	struct virtio_net *vnet = opaque;
 
-	for (unsigned int i = 0; i < vnet->config.max_pairs; i++)
-		net_rx_give_back(&vnet->pair[i].rx);
+	for (unsigned int q = 0; q < 2 * vnet->config.max_pairs; q++)
+		let_go(vnet, q);
 	memcpy(vnet->mac, vnet->config.mac, sizeof(vnet->mac));
 	vnet->announce = false;
 }
@@ -82,8 +90,8 @@ static void queue_stop(void *opaque, unsigned int q)
 {
 	struct virtio_net *vnet = opaque;
 
-	if (q % 2 == 0 && q / 2 < vnet->config.max_pairs)
-		net_rx_give_back(&vnet->pair[q / 2].rx);
+	if (q / 2 < vnet->config.max_pairs)
+		let_go(vnet, q);
 }
 
 /* On the loop's thread, first of all. */
@@ -98,6 +106,8 @@ static void tell_net(struct virtio_net *vnet)
 	rc = net->ops->set_offloads(net, vnet->recv_offloads);
 	if (rc == 0)
 		rc = net->ops->set_queues(net, vnet->pairs);
+	if (rc == 0 && vnet->vhost)
+		rc = net_vhost_agree(vnet);
 	if (rc == 0)
 		return;
 	vnet->pairs = 0; /* no frame moves */
@@ -111,7 +121,9 @@ static void kick(void *opaque, unsigned int q)
 		net_negotiated(vnet, VIRTIO_NET_F_MQ) ? vnet->config.max_pairs : 1;
 
 	tell_net(vnet);
-	if (q < 2 * pairs && q % 2 == 0)
+	if (q < 2 * pairs && vnet->vhost)
+		net_vhost_kick(vnet, q);
+	else if (q < 2 * pairs && q % 2 == 0)
 		net_rx_run(&vnet->pair[q / 2].rx);
 	else if (q < 2 * pairs)
 		net_tx_kick(vnet, q / 2);
@@ -119,6 +131,11 @@ static void kick(void *opaque, unsigned int q)
 		net_ctrl_kick(vnet, q);
 	else
 		virtio_device_queue_error(vnet->vdev, q, "queue %u was not negotiated", q);
+}
+
+static void irq_moved(void *opaque, unsigned int q)
+{
+	net_vhost_irq_moved(opaque, q);
 }
 
 static void free_net(struct virtio_net *vnet)
@@ -133,6 +150,7 @@ static void destroy(void *opaque)
 
 	if (vnet->net)
 		vnet->net->ops->attach(vnet->net, NULL, NULL, NULL);
+	net_vhost_destroy(vnet);
 	free_net(vnet);
 }
 
@@ -143,6 +161,7 @@ static const struct virtio_device_ops ops = {.features = features,
 	.stop = stop,
 	.queue_stop = queue_stop,
 	.kick = kick,
+	.irq_moved = irq_moved,
 	.destroy = destroy};
 
 /* ---- called by the back end ---- */
@@ -153,7 +172,7 @@ static void on_ready(void *opaque, unsigned int queue)
 
 	virtio_device_lock(vnet->vdev);
 	tell_net(vnet);
-	if (queue < vnet->config.max_pairs)
+	if (queue < vnet->config.max_pairs && !vnet->vhost)
 		net_rx_run(&vnet->pair[queue].rx);
 	else
 		vnet->net->ops->rx_enable(vnet->net, queue, false);
@@ -173,17 +192,24 @@ static void on_writable(void *opaque, unsigned int queue)
 	virtio_device_unlock(vnet->vdev);
 }
 
+void net_link_changed(struct virtio_net *vnet)
+{
+	const bool up = vnet->net->ops->link(vnet->net);
+
+	if (up == vnet->link_up)
+		return;
+	vnet->link_up = up;
+	log_msg(vnet->config.log, LOG_DEBUG, "%s: the cable is %s", vnet->config.name,
+		up ? "plugged in" : "unplugged");
+	virtio_device_config_changed(vnet->vdev);
+}
+
 static void on_link_changed(void *opaque)
 {
 	struct virtio_net *vnet = opaque;
-	bool up;
 
 	virtio_device_lock(vnet->vdev);
-	up = vnet->net->ops->link(vnet->net);
-	if (up != vnet->link_up) {
-		vnet->link_up = up;
-		virtio_device_config_changed(vnet->vdev);
-	}
+	net_link_changed(vnet);
 	virtio_device_unlock(vnet->vdev);
 }
 
@@ -226,6 +252,9 @@ static uint64_t offered(const struct virtio_net *vnet)
 		f |= VIRTIO_NET_F_MTU;
 	if (vnet->config.max_pairs > 1)
 		f |= VIRTIO_NET_F_MQ;
+	/* The kernel promises no order. */
+	if (vnet->config.vhost)
+		f &= ~VIRTIO_F_IN_ORDER;
 	return f | offloads;
 }
 
@@ -309,7 +338,9 @@ int virtio_net_create(const struct virtio_net_config *config, struct virtio_net 
 	rc = create_device(vnet);
 	if (rc < 0)
 		goto free_vnet;
-	rc = vnet->net->ops->attach(vnet->net, vnet->config.loop, &listener, vnet);
+	rc = net_vhost_create(vnet);
+	if (!rc)
+		rc = vnet->net->ops->attach(vnet->net, vnet->config.loop, &listener, vnet);
 	if (rc < 0)
 		goto destroy_device;
 	*ret = vnet;

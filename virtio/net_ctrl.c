@@ -82,8 +82,10 @@ static bool set_pairs(struct virtio_net *vnet, struct virtq_cursor *data)
 	vnet->pairs = pairs;
 	for (unsigned int i = pairs; i < before; i++)
 		vnet->pair[i].rx.frame = 0;
-	for (unsigned int i = before; i < pairs; i++)
-		virtio_device_kick_again(vnet->vdev, 2 * i);
+	for (unsigned int q = 2 * pairs; vnet->vhost && q < 2 * before; q++)
+		net_vhost_stop(vnet, q);
+	for (unsigned int q = 2 * before; q < 2 * pairs; q++)
+		virtio_device_kick_again(vnet->vdev, q);
 	return true;
 }
 

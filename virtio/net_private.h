@@ -54,6 +54,8 @@ struct net_rx {
 	bool on; /* what the back end was told */
 };
 
+struct net_vhost;
+
 struct net_pair {
 	struct net_rx rx;
 	bool tx_blocked; /* send gave -EAGAIN, writable will come; outlives a reset */
@@ -63,7 +65,8 @@ struct virtio_net {
 	/* Constant */
 	struct virtio_net_config config; /* completed */
 	struct virtio_device *vdev;
-	struct net *net; /* NULL: it could not be attached to */
+	struct net *net;	 /* NULL: it could not be attached to */
+	struct net_vhost *vhost; /* NULL: frames go through here */
 	uint64_t offered;
 	uint8_t *buffers; /* for the spills and the bounce */
 	uint8_t *bounce;  /* NET_MAX_FRAME bytes */
@@ -126,6 +129,24 @@ void net_tx_kick(struct virtio_net *vnet, unsigned int pair);
 void net_rx_run(struct net_rx *rx);
 /* Gives the chains back, forgets the frame. */
 void net_rx_give_back(struct net_rx *rx);
+
+/* ---- virtio/net.c ---- */
+
+/* Looks at the link, and tells the driver. On the loop's thread, with the lock. */
+void net_link_changed(struct virtio_net *vnet);
+
+/* ---- virtio/net_vhost.c; see there. But for the first two, only when there is vnet->vhost. ----
+ */
+
+/* vnet->vhost, if the configuration asks for it. After a failure, too, it wants to be destroyed. */
+int net_vhost_create(struct virtio_net *vnet);
+void net_vhost_destroy(struct virtio_net *vnet);
+/* The driver has started: tells the kernel what it has agreed on. */
+int net_vhost_agree(struct virtio_net *vnet);
+void net_vhost_kick(struct virtio_net *vnet, unsigned int q);
+/* From any thread. The kernel does not touch the queue any more. */
+void net_vhost_stop(struct virtio_net *vnet, unsigned int q);
+void net_vhost_irq_moved(struct virtio_net *vnet, unsigned int q);
 
 void net_ctrl_kick(struct virtio_net *vnet, unsigned int q);
 

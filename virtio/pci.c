@@ -126,8 +126,19 @@ static void queues_changed(void *opaque)
 	vpci_irq_activate(vpci->irq, virtio_device_running(vpci->vdev));
 }
 
-static const struct virtio_transport_ops transport_ops = {
-	.queue_irq = queue_irq, .config_irq = config_irq, .queues_changed = queues_changed};
+static int irq_fd(void *opaque, unsigned int q)
+{
+	struct virtio_pci *vpci = opaque;
+
+	if (!msix_enabled(vpci_irq_msix(vpci->irq)))
+		return -1;
+	return vpci_irq_fd(vpci->irq, vpci->queue_vectors[q]);
+}
+
+static const struct virtio_transport_ops transport_ops = {.queue_irq = queue_irq,
+	.config_irq = config_irq,
+	.queues_changed = queues_changed,
+	.irq_fd = irq_fd};
 
 static void declare(struct virtio_pci *vpci, bool pio)
 {

@@ -201,6 +201,7 @@ static void store_queue(struct virtio_pci *vpci, enum field field, uint32_t valu
 	switch (field) {
 	case QUEUE_VECTOR:
 		vpci->queue_vectors[q] = checked_vector(vpci, value);
+		virtio_device_irq_moved(vpci->vdev, q);
 		break;
 	case QUEUE_ENABLE:
 		if (value == 1)

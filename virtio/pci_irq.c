@@ -176,6 +176,19 @@ static bool raise_routed(struct vpci_irq *irq, struct route *r)
 	return done;
 }
 
+int vpci_irq_fd(struct vpci_irq *irq, unsigned int vector)
+{
+	int fd = -1;
+
+	if (vector >= irq->num_vectors)
+		return -1;
+	pthread_mutex_lock(&irq->lock);
+	if (irq->routes[vector].on)
+		fd = irq->routes[vector].fd;
+	pthread_mutex_unlock(&irq->lock);
+	return fd;
+}
+
 void vpci_irq_raise(struct vpci_irq *irq, unsigned int vector)
 {
 	if (vector < irq->num_vectors && !raise_routed(irq, &irq->routes[vector]))

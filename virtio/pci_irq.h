@@ -22,6 +22,12 @@ struct msix *vpci_irq_msix(struct vpci_irq *irq);
 /* The device runs or does not. Any thread. */
 void vpci_irq_activate(struct vpci_irq *irq, bool active);
 /* Any thread. A vector out of range is dropped. */
+/*
+ * The vector's eventfd: signalled, it raises the vector, also when that is masked and unmasked
+ * later. -1: it has none, or no route now.
+ */
+int vpci_irq_fd(struct vpci_irq *irq, unsigned int vector);
+
 void vpci_irq_raise(struct vpci_irq *irq, unsigned int vector);
 
 #endif

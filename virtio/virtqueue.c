@@ -135,6 +135,15 @@ bool virtqueue_enabled(const struct virtqueue *vq)
 	return vq->enabled;
 }
 
+uint16_t virtqueue_areas(
+	const struct virtqueue *vq, const void **desc, const void **avail, void **used)
+{
+	*desc = vq->desc;
+	*avail = vq->avail;
+	*used = vq->used;
+	return vq->size;
+}
+
 unsigned int virtqueue_in_flight(const struct virtqueue *vq)
 {
 	return vq->enabled ? (unsigned int)(vq->size - vq->num_free) : 0;

@@ -232,6 +232,18 @@ static int set_fd(void *opaque, const char *value, struct error *err)
 	return only(net, NET_TAP, "fd", err);
 }
 
+static int set_vhost(void *opaque, const char *value, struct error *err)
+{
+	static const char *const words[] = {"on", "off", NULL};
+	struct net_config *net = opaque;
+	int r = config_parse_word("--net: vhost", value, words, err);
+
+	if (r < 0)
+		return r;
+	net->vhost = r ? NET_VHOST_OFF : NET_VHOST_ON;
+	return only(net, NET_TAP, "vhost", err);
+}
+
 static const struct config_key net_keys[] = {
 	{"mac", true, set_mac},
 	{"mtu", true, set_mtu},
@@ -243,6 +255,7 @@ static const struct config_key net_keys[] = {
 	{"script", true, set_script},
 	{"queues", true, set_queues},
 	{"fd", true, set_fd},
+	{"vhost", true, set_vhost},
 };
 
 int config_parse_net(const char *value, struct net_config *net, struct error *err)

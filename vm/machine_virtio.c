@@ -152,6 +152,7 @@ static int build_net(struct machine *m, unsigned int i)
 		.net = nets_net(nets, i),
 		.max_pairs = nets_net(nets, i)->info.max_queues,
 		.mtu = config->mtu,
+		.vhost = nets_vhost(nets, i),
 	};
 	struct virtio_net *vnet;
 	int rc;

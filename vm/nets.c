@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "devices/net.h"
+#include "devices/vhost.h"
 #include "vm/clock.h"
 #include "vm/error.h"
 #include "vm/io_thread.h"
+#include "vm/log.h"
 #include "vm/net_mac.h"
 
 struct nets {
@@ -19,10 +21,12 @@ struct nets {
 	struct log *log;
 	struct io_thread *thread; /* NULL: there are no networks */
 	struct timer_queue *timers;
-	unsigned int count; /* open */
+	unsigned int count; /* tried to open */
 	struct {
 		struct net *net;
 		uint8_t mac[6];
+		int vhost[CONFIG_MAX_NET_QUEUES]; /* the first num_vhost are open */
+		unsigned int num_vhost;
 	} net[CONFIG_MAX_NETS];
 };
 
@@ -80,6 +84,35 @@ static int open_user(struct nets *nets, unsigned int i, struct error *err)
 	return net_slirp_create(&slirp, &nets->net[i].net, err);
 }
 
+static void close_vhost(struct nets *nets, unsigned int i)
+{
+	while (nets->net[i].num_vhost)
+		close(nets->net[i].vhost[--nets->net[i].num_vhost]);
+}
+
+/* The guest does not see the difference; who has not asked for it can do without. */
+static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
+{
+	const enum net_vhost_mode mode = nets->config->nets[i].vhost;
+	struct error why = {""};
+	int rc = 0;
+
+	if (mode == NET_VHOST_OFF)
+		return 0;
+	while (!rc && nets->net[i].num_vhost < nets->net[i].net->info.max_queues) {
+		rc = vhost_open(&nets->net[i].vhost[nets->net[i].num_vhost], &why);
+		nets->net[i].num_vhost += !rc;
+	}
+	if (!rc)
+		return 0;
+	close_vhost(nets, i);
+	if (mode == NET_VHOST_ON)
+		return error_set(err, rc, "%s", why.text);
+	log_msg(nets->log, LOG_WARN, "%s: slower without vhost-net: %s", nets_name(nets, i),
+		why.text);
+	return 0;
+}
+
 static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 {
 	const struct net_config *config = &nets->config->nets[i];
@@ -92,7 +125,9 @@ static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 		.log = nets->log,
 	};
 
-	return net_tap_create(&tap, &nets->net[i].net, err);
+	int rc = net_tap_create(&tap, &nets->net[i].net, err);
+
+	return rc < 0 ? rc : open_vhost(nets, i, err);
 }
 
 static int open_net(struct nets *nets, unsigned int i, struct error *err)
@@ -120,8 +155,7 @@ static int open_all(struct nets *nets, struct error *err)
 	if (rc < 0)
 		return error_set_errno(err, rc, "networks");
 	while (!rc && nets->count < nets->config->num_nets) {
-		rc = open_net(nets, nets->count, err);
-		nets->count += !rc;
+		rc = open_net(nets, nets->count++, err);
 	}
 	return rc;
 }
@@ -149,8 +183,11 @@ void nets_close(struct nets *nets)
 	if (!nets)
 		return;
 	nets_hold(nets);
-	for (unsigned int i = 0; i < nets->count; i++)
-		nets->net[i].net->ops->close(nets->net[i].net);
+	for (unsigned int i = 0; i < nets->count; i++) {
+		close_vhost(nets, i);
+		if (nets->net[i].net)
+			nets->net[i].net->ops->close(nets->net[i].net);
+	}
 	timer_queue_destroy(nets->timers);
 	io_thread_destroy(nets->thread);
 	free(nets);
@@ -175,6 +212,11 @@ struct net *nets_net(struct nets *nets, unsigned int i)
 struct event_loop *nets_loop(struct nets *nets)
 {
 	return io_thread_loop(nets->thread);
+}
+
+const int *nets_vhost(const struct nets *nets, unsigned int i)
+{
+	return nets->net[i].num_vhost ? nets->net[i].vhost : NULL;
 }
 
 const char *nets_name(const struct nets *nets, unsigned int i)

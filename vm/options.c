@@ -196,7 +196,7 @@ static const struct option_spec options[] = {
 			"each after a comma: mac=ADDRESS; mtu=N; with user: "
 			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
 			"restrict, host-loopback; with tap: ifname=NAME, script=PATH, queues=N, "
-			"fd=N"},
+			"vhost=on|off, fd=N"},
 	[OPT_SERIAL] = {.name = "serial",
 		.value = "WHERE",
 		.file = false,

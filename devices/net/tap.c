@@ -12,6 +12,7 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,9 +227,20 @@ static int tap_set_queues(struct net *net, unsigned int pairs)
 	return 0;
 }
 
+static int tap_vhost_fd(struct net *net, unsigned int queue)
+{
+	return to_tap(net)->queues[queue].source.fd;
+}
+
+/* Asks, as the loop hears of it only while it waits for frames: with vhost it does not. */
 static bool tap_link(struct net *net)
 {
-	return !atomic_load(&to_tap(net)->gone);
+	struct net_tap *tap = to_tap(net);
+	struct pollfd look = {.fd = tap->queues[0].source.fd};
+
+	if (poll(&look, 1, 0) > 0 && look.revents & (POLLERR | POLLHUP))
+		return false;
+	return !atomic_load(&tap->gone);
 }
 
 static void tap_close(struct net *net)
@@ -246,6 +258,7 @@ static const struct net_ops tap_ops = {
 	.rx_enable = tap_rx_enable,
 	.set_offloads = tap_offloads,
 	.set_queues = tap_set_queues,
+	.vhost_fd = tap_vhost_fd,
 	.link = tap_link,
 	.close = tap_close,
 };

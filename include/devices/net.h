@@ -100,6 +100,12 @@ struct net_ops {
 	int (*set_offloads)(struct net *net, uint32_t offloads);
 	/* Pairs in use, 1..info.max_queues; 1 at first. 0, or -errno and nothing has changed. */
 	int (*set_queues)(struct net *net, unsigned int pairs);
+	/*
+	 * The descriptor by which the kernel can serve the queue in our place
+	 * (VHOST_NET_SET_BACKEND), with the same headers; recv and send are not called then. NULL:
+	 * there is none.
+	 */
+	int (*vhost_fd)(struct net *net, unsigned int queue);
 	bool (*link)(struct net *net);	/* any thread */
 	void (*close)(struct net *net); /* the listener is detached already */
 };

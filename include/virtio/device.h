@@ -110,6 +110,8 @@ struct virtio_device_ops {
 	void (*queue_stop)(void *opaque, unsigned int q);
 	/* Queue q may hold new chains; spurious calls happen. Only between start and stop. */
 	void (*kick)(void *opaque, unsigned int q);
+	/* See virtio_device_lend: q has another irq_fd now. May be NULL. */
+	void (*irq_moved)(void *opaque, unsigned int q);
 	/* The last call, no lock held, nothing in flight: frees opaque. May be NULL. */
 	void (*destroy)(void *opaque);
 };
@@ -178,6 +180,26 @@ void virtio_device_kick_again(struct virtio_device *vdev, unsigned int q);
 /* For queues without virtio_device_process: see virtqueue.h. false when the queue is not in use. */
 void virtio_device_notify_off(struct virtio_device *vdev, unsigned int q);
 bool virtio_device_notify_on(struct virtio_device *vdev, unsigned int q);
+
+/*
+ * Lends q to somebody who serves it in our place, as the kernel can: kicks are not answered any
+ * more, but counted in kick_fd. In ops->kick of that queue, with no chain in flight. Until it is
+ * taken back, in stop and queue_stop at the latest, nobody here touches its areas. -errno of the
+ * loop.
+ */
+struct virtio_lent {
+	uint16_t size; /* entries */
+	const void *desc, *avail;
+	void *used;
+	int kick_fd;
+	/* Interrupts the driver when it is signalled; -1: only virtio_device_interrupt does. */
+	int irq_fd;
+};
+int virtio_device_lend(struct virtio_device *vdev, unsigned int q, struct virtio_lent *ret);
+/* What was counted meanwhile is a kick. Harmless if q is not lent. */
+void virtio_device_take_back(struct virtio_device *vdev, unsigned int q);
+int virtio_device_irq_fd(const struct virtio_device *vdev, unsigned int q);
+void virtio_device_interrupt(struct virtio_device *vdev, unsigned int q);
 
 /* The device has changed its configuration space: new generation, interrupt (2.5.1). */
 void virtio_device_config_changed(struct virtio_device *vdev);

@@ -20,6 +20,7 @@ struct event_loop;
 struct guest_mem;
 struct log;
 struct net;
+struct vhost_sys;
 struct virtio_device;
 struct virtio_net;
 
@@ -67,12 +68,20 @@ struct virtio_net_config {
 	unsigned int max_pairs; /* of queues, 0: 1; fewer when the back end has fewer */
 	uint16_t queue_size;	/* of each; 0: VIRTIO_NET_QUEUE_SIZE */
 	uint16_t mtu;		/* for the guest; 0: what the back end says, which may be nothing */
+	/*
+	 * Descriptors of /dev/vhost-net, one for each pair, that nobody owns (VHOST_SET_OWNER): the
+	 * kernel serves the queues. Not owned, outlive the device, and can be used again after it.
+	 * NULL: frames go through here.
+	 */
+	const int *vhost;
+	const struct vhost_sys *vhost_sys; /* NULL: the host's */
 };
 
 /*
  * Attaches to the back end; not while the loop runs on another thread. -EINVAL: no address, or that
  * of a group; an MTU below VIRTIO_NET_MIN_MTU; more than VIRTIO_NET_MAX_PAIRS; a queue size that
- * virtqueue_create refuses. -ENOMEM, or what virtio_device_create and the back end say. Ends with
+ * virtqueue_create refuses. -ENOMEM, or what virtio_device_create, the back end and the
+ * kernel's vhost say (-ENOTSUP: it lacks features). Ends with
  * virtio_device_destroy of virtio_net_device, which detaches, in place of a function here.
  */
 int virtio_net_create(const struct virtio_net_config *config, struct virtio_net **ret);

@@ -36,6 +36,11 @@ struct virtio_transport_ops {
 	 * time to arrange for doorbells and interrupt routes.
 	 */
 	void (*queues_changed)(void *opaque);
+	/*
+	 * An eventfd that does the same as queue_irq for q, for the kernel to signal; -1: there is
+	 * none. May be NULL. When the answer changes, the transport calls virtio_device_irq_moved.
+	 */
+	int (*irq_fd)(void *opaque, unsigned int q);
 };
 
 /* Connects the transport; NULL disconnects it, after which no op is called. Takes the lock. */
@@ -57,6 +62,9 @@ struct log *virtio_device_log(const struct virtio_device *vdev);
 int virtio_device_kick_fd(const struct virtio_device *vdev, unsigned int q);
 /* The driver notified q, which may be any number: out of range is logged and dropped. No lock. */
 void virtio_device_notify(struct virtio_device *vdev, uint32_t q);
+
+/* irq_fd may say something else for q than before. */
+void virtio_device_irq_moved(struct virtio_device *vdev, unsigned int q);
 
 /* 32 bits at a time; words past the second read as 0 and drop writes (4.1.4.3.1). */
 uint32_t virtio_device_offered_word(const struct virtio_device *vdev, uint32_t select);

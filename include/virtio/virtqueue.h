@@ -82,6 +82,11 @@ bool virtqueue_notify_on(struct virtqueue *vq);
 /* Whether a pop would find something (a chain or an error). */
 bool virtqueue_has_avail(struct virtqueue *vq);
 
+/* Where the areas of an enabled queue are, and its size: for somebody who serves it in our place.
+ */
+uint16_t virtqueue_areas(
+	const struct virtqueue *vq, const void **desc, const void **avail, void **used);
+
 unsigned int virtqueue_in_flight(const struct virtqueue *vq);
 /* Ends the queue over a rule, given as static text, that its user found broken; -EPROTO. */
 int virtqueue_fail(struct virtqueue *vq, const char *rule);

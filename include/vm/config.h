@@ -56,6 +56,9 @@ struct disk_config {
 
 enum net_kind { NET_USER, NET_TAP, NET_NONE };
 
+/* AUTO: where the host has it. */
+enum net_vhost_mode { NET_VHOST_AUTO, NET_VHOST_ON, NET_VHOST_OFF };
+
 /* NET_NONE does not appear in a config: it takes back what was there. */
 struct net_config {
 	enum net_kind kind;
@@ -72,6 +75,7 @@ struct net_config {
 	/* NET_TAP, see struct net_tap_config */
 	const char *ifname, *script; /* NULL for none */
 	unsigned int queues;	     /* 0: not given */
+	enum net_vhost_mode vhost;
 	int fds[CONFIG_MAX_NET_QUEUES];
 	unsigned int num_fds;
 

@@ -33,6 +33,8 @@ int nets_resume(struct nets *nets, struct error *err);
 /* i < config->num_nets */
 struct net *nets_net(struct nets *nets, unsigned int i);
 struct event_loop *nets_loop(struct nets *nets);
+/* See struct virtio_net_config. */
+const int *nets_vhost(const struct nets *nets, unsigned int i);
 /* For the log: "user network", or what the interface is called. */
 const char *nets_name(const struct nets *nets, unsigned int i);
 /* The address that the guest's card has. */

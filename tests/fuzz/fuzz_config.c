@@ -125,7 +125,8 @@ static void check_nets(const struct config *config)
 		CHECK(!user || net->mtu <= NET_SLIRP_MTU);
 		CHECK(user || (!net->num_forwards && !net->dns.sin_family && !net->restricted &&
 				      !net->host_loopback));
-		CHECK(!user || (!net->ifname && !net->script && !net->queues && !net->num_fds));
+		CHECK(!user || (!net->ifname && !net->script && !net->queues && !net->num_fds &&
+				       !net->vhost));
 		CHECK(net->num_forwards <= CONFIG_MAX_FORWARDS);
 		for (unsigned int j = 0; j < net->num_forwards; j++) {
 			const struct net_forward *fwd = &net->forwards[j];
@@ -262,6 +263,8 @@ static void write_tap(FILE *out, const struct net_config *net)
 		fprintf(out, ",script=%s", escaped(net->script, text));
 	if (net->queues)
 		fprintf(out, ",queues=%u", net->queues);
+	fputs(net->vhost == NET_VHOST_ON ? ",vhost=on" : "", out);
+	fputs(net->vhost == NET_VHOST_OFF ? ",vhost=off" : "", out);
 	for (unsigned int i = 0; i < net->num_fds; i++)
 		fprintf(out, ",fd=%d", net->fds[i]);
 }
@@ -377,7 +380,7 @@ static bool same_net(const struct net_config *a, const struct net_config *b)
 	       a->num_forwards == b->num_forwards && !memcmp(&a->dns, &b->dns, sizeof(a->dns)) &&
 	       a->restricted == b->restricted && a->host_loopback == b->host_loopback &&
 	       same_text(a->ifname, b->ifname) && same_text(a->script, b->script) &&
-	       a->queues == b->queues && a->num_fds == b->num_fds &&
+	       a->queues == b->queues && a->vhost == b->vhost && a->num_fds == b->num_fds &&
 	       !memcmp(a->fds, b->fds, sizeof(a->fds));
 }
 

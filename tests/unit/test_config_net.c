@@ -37,6 +37,8 @@ static const struct {
 	{"tap,queues=1", {.kind = NET_TAP, .queues = 1}},
 	{"tap,queues=8,ifname=br.7,mtu=9000",
 		{.kind = NET_TAP, .queues = 8, .ifname = "br.7", .mtu = 9000}},
+	{"tap,vhost=on", {.kind = NET_TAP, .vhost = NET_VHOST_ON}},
+	{"tap,vhost=off", {.kind = NET_TAP, .vhost = NET_VHOST_OFF}},
 	{"tap,fd=0", {.kind = NET_TAP, .num_fds = 1}},
 	{"tap,fd=4,fd=3,fd=20", {.kind = NET_TAP, .fds = {4, 3, 20}, .num_fds = 3}},
 	/* Of a word that is there twice the last one counts. */
@@ -62,6 +64,7 @@ static void assert_net(const struct net_config *is, const struct net_config *wan
 	assert_int_equal(is->restricted, want->restricted);
 	assert_int_equal(is->host_loopback, want->host_loopback);
 	assert_int_equal(is->queues, want->queues);
+	assert_int_equal(is->vhost, want->vhost);
 	assert_int_equal(is->num_fds, want->num_fds);
 	assert_memory_equal(is->fds, want->fds, sizeof(is->fds));
 	assert_same_text(is->ifname, want->ifname);
@@ -338,6 +341,9 @@ static const struct {
 	{"-n tap,ifname=sixteen..letters", "ifname: 'sixteen..letters' is longer than 15"},
 	{"-n tap,queues=0", "--net: queues: '0' is not a number from 1 to 8"},
 	{"-n tap,queues=9", "--net: queues: '9' is not a number from 1 to 8"},
+	{"-n user,vhost=on", "--net: vhost goes with tap only"},
+	{"-n tap,vhost", "--net: vhost needs a value"},
+	{"-n tap,vhost=yes", "--net: vhost: 'yes' is not one of on, off"},
 	{"-n tap,fd=-1", "--net: fd: '-1' is not a descriptor's number"},
 	{"-n tap,fd=2147483648", "is not a descriptor's number"},
 	{"-n tap,fd=3,ifname=tap0", "--net: fd: a tap that is open has its name and its queues; "
