@@ -25,6 +25,13 @@ TESTS = {
     "writeflush,4096,1": ("4 KiB write and flush", None),
 }
 
+# Of netload.c's tests, and what Bantam is to reach by tap and by user networking
+NET_TESTS = {
+    "send": ("MiB, guest to host", {"tap": 1650000, "user": 6000000}),
+    "recv": ("MiB, host to guest", {"tap": 1250000, "user": 4000000}),
+    "echo": ("64 bytes, there and back", {"tap": 64000, "user": 110000}),
+}
+
 
 def table(head: list[str], lines: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines]] + [""]
@@ -101,6 +108,17 @@ def block_wall(rows: list[Row]) -> list[str]:
     ]
 
 
+def net(rows: list[Row]) -> list[str]:
+    vmms = names(rows, "vmm")
+    lines = []
+    for test in names(rows, "test"):
+        name, goals = NET_TESTS[test]
+        values = [pick(rows, test=test, vmm=vmm) for vmm in vmms]
+        lines.append([name, *map(thousands, values), *map(thousands, goals.values())])
+    out = ["## Networks", "", "Instructions of TCP, as a program in the guest sees it.", ""]
+    return out + table(["", *vmms, *(f"goal, {kind}" for kind in ("tap", "user"))], lines)
+
+
 def memory(rows: list[Row]) -> list[str]:
     lines = []
     for row in rows:
@@ -113,7 +131,7 @@ def memory(rows: list[Row]) -> list[str]:
     return out + table(["VMM", "RSS, MB", "private dirty, MB", "threads"], lines)
 
 
-SECTIONS = {"boot": boot, "block": block, "block-wall": block_wall, "memory": memory}
+SECTIONS = {"boot": boot, "block": block, "block-wall": block_wall, "net": net, "memory": memory}
 
 
 def read_sections(directory: Path) -> dict[str, list[Row]]:
