@@ -118,6 +118,8 @@ def vm(
 ) -> Iterator[Callable[..., Guest]]:
     """Starts `bantam run` on a pty: vm("-c", "2", linux="linux-13"); linux=None for no kernel.
 
+    prefix is a command that becomes bantam in the end.
+
     Two things that make up most of a boot are left out unless quiet=False: the kernel's chatter
     on the console, an exit to bantam for each character, and its self-tests of ciphers.
     """
@@ -125,8 +127,13 @@ def vm(
     request.node.guests = guests
     request.node.consoles = []
 
-    def start(*options: str, linux: str | None = "linux-12", quiet: bool = True) -> Guest:
-        argv = [bantam, "run"]
+    def start(
+        *options: str,
+        linux: str | None = "linux-12",
+        quiet: bool = True,
+        prefix: tuple[str, ...] = (),
+    ) -> Guest:
+        argv = [*prefix, bantam, "run"]
         if linux and linux.endswith("-i386"):
             skip_without_pae()
         if linux:
