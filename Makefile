@@ -57,8 +57,6 @@ PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
 # costs every start more than the few functions that are used.
 LIBFDT     := $(wildcard $(shell $(CC) -print-file-name=libfdt.a 2>/dev/null))
 PKG_LIBS   += $(or $(LIBFDT),-lfdt)
-# libslirp's .pc file asks for glib's headers, a dozen packages that nothing here includes.
-PKG_LIBS   += -lslirp
 # Other libraries are opened when they are needed; before glibc 2.34 that took one, too.
 PKG_LIBS   += -ldl
 
@@ -156,9 +154,10 @@ $(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(O)/tsan
 	$(say) LD $@
 	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $^ $(PKG_LIBS) -lcmocka
 
+# -rdynamic: libraries opened later use the sockets that a driver puts in the place of the real ones.
 $(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/libpure.a $(O)/fuzz/libcore.a
 	$(say) LD $@
-	$(Q)$(CLANG) -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CLANG) -pthread -rdynamic -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
 MALFORMED_OBJS := tests/tools/make_malformed tests/unit/kernel_files tests/unit/malformed_set \
 	tests/unit/malformed_cases

@@ -107,7 +107,7 @@ static int slirp_send(
 		return -EACCES;
 	if (!s->ticking)
 		net_slirp_tell_time(s);
-	slirp_input(s->slirp, s->frame, (int)len);
+	s->lib.input(s->slirp, s->frame, (int)len);
 	net_slirp_wake(s);
 	return 0;
 }
@@ -165,7 +165,7 @@ static void slirp_close(struct net *net)
 {
 	struct net_slirp *s = to_slirp(net);
 
-	slirp_cleanup(s->slirp);
+	s->lib.cleanup(s->slirp);
 	slirp_poll_fini(&s->poll);
 	frame_ring_fini(&s->ring);
 	close(s->wake.fd);
@@ -217,7 +217,7 @@ static int make_slirp(struct net_slirp *s, const struct net_slirp_config *config
 		.disable_dns = config->dns.sin_family,
 	};
 
-	s->slirp = slirp_new(&slirp, &net_slirp_callbacks, s);
+	s->slirp = s->lib.new(&slirp, &net_slirp_callbacks, s);
 	if (!s->slirp)
 		return -EINVAL;
 	net_slirp_tell_time(s);
@@ -268,6 +268,11 @@ int net_slirp_create(const struct net_slirp_config *config, struct net **ret, st
 	s = allocate(config);
 	if (!s)
 		return error_set_errno(err, -ENOMEM, "user network");
+	rc = slirp_lib_open(&s->lib, err);
+	if (rc < 0) {
+		free(s);
+		return rc;
+	}
 	rc = slirp_poll_init(&s->poll);
 	if (rc < 0)
 		goto free_s;
@@ -281,7 +286,7 @@ int net_slirp_create(const struct net_slirp_config *config, struct net **ret, st
 	if (rc < 0)
 		goto close_wake;
 	for (unsigned int i = 0; i < config->num_forwards; i++) {
-		rc = slirp_forward_add(s->slirp, &config->forwards[i], err);
+		rc = slirp_forward_add(&s->lib, s->slirp, &config->forwards[i], err);
 		if (rc < 0) {
 			slirp_close(&s->net);
 			return rc;

@@ -53,7 +53,8 @@ static int check(const struct net_forward *forward, struct error *err)
 	return 0;
 }
 
-int slirp_forward_add(Slirp *slirp, const struct net_forward *forward, struct error *err)
+int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
+	struct error *err)
 {
 	const socklen_t len = forward->host.sa.sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 								     : sizeof(struct sockaddr_in);
@@ -63,7 +64,7 @@ int slirp_forward_add(Slirp *slirp, const struct net_forward *forward, struct er
 
 	if (rc < 0)
 		return rc;
-	if (slirp_add_hostxfwd(slirp, &forward->host.sa, len, &forward->guest.sa, len, flags) == 0)
+	if (lib->add_hostxfwd(slirp, &forward->host.sa, len, &forward->guest.sa, len, flags) == 0)
 		return 0;
 	rc = -errno;
 	return error_set(err, rc, "cannot forward %s port %s: %s%s", forward->udp ? "UDP" : "TCP",

@@ -7,6 +7,7 @@
 #include "devices/net.h"
 #include "frame_ring.h"
 #include "slirp_filter.h"
+#include "slirp_lib.h"
 #include "slirp_poll.h"
 #include "vm/clock.h"
 #include "vm/event_loop.h"
@@ -26,6 +27,7 @@ struct net_slirp {
 	const struct clock *clock;
 	struct log *log;
 	struct log_limit limit;
+	struct slirp_lib lib;
 	Slirp *slirp;
 	struct slirp_poll poll;
 	struct slirp_filter filter;

@@ -64,14 +64,14 @@ void net_slirp_ask(struct net_slirp *s)
 
 	s->paused = s->ring.used > SLIRP_MANY;
 	slirp_poll_begin(&s->poll);
-	slirp_pollfds_fill(s->slirp, &timeout_ms, on_want, s);
+	s->lib.pollfds_fill(s->slirp, &timeout_ms, on_want, s);
 	slirp_poll_commit(&s->poll);
 	set_tick(s, timeout_ms);
 }
 
 void net_slirp_tell_time(struct net_slirp *s)
 {
-	slirp_pollfds_poll(s->slirp, 1, on_ready, s);
+	s->lib.pollfds_poll(s->slirp, 1, on_ready, s);
 }
 
 /* The front end may do anything from here, detach included. */
@@ -99,7 +99,7 @@ static void on_sockets(void *opaque, uint32_t events)
 
 	(void)events;
 	slirp_poll_collect(&s->poll);
-	slirp_pollfds_poll(s->slirp, 0, on_ready, s);
+	s->lib.pollfds_poll(s->slirp, 0, on_ready, s);
 	slirp_poll_done(&s->poll);
 	turn(s);
 }
