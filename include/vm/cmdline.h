@@ -23,7 +23,7 @@ enum cmdline_need { NEEDS_NOTHING, NEEDS_SERIAL1, NEEDS_HVC0, NEEDS_DISK, NEEDS_
 
 struct cmdline_default {
 	const char *word;
-	const char *keys[4]; /* NULL-terminated: each, in the user's words, drops this one */
+	const char *keys[7]; /* NULL-terminated: each, in the user's words, drops this one */
 	enum cmdline_need need;
 	const char *reason; /* for help */
 };

@@ -70,11 +70,23 @@ def test_cpus(vm: Callable[..., Guest], linux: str, cpus: int) -> None:
 
 
 def test_with_nothing_left_out(vm: Callable[..., Guest]) -> None:
-    """As a person would type it: the kernel's messages on the console, all its self-tests."""
-    guest = vm("-c", "2", quiet=False)
+    """Without Bantam's words: the kernel's messages on the console, all its self-tests."""
+    guest = vm("-c", "2", "--no-default-cmdline", "-a", "console=ttyS0", quiet=False)
     guest.expect(rb"Linux version 6\.1\.", timeout=BOOT)
     guest.expect(rb"Run /init as init process", timeout=BOOT)
     guest.shell()
+    assert complaints(guest) == []
+
+
+@pytest.mark.parametrize("linux", KERNELS)
+def test_default_words(vm: Callable[..., Guest], linux: str) -> None:
+    """They keep the console free, but not the log, and nothing misses what they leave out."""
+    guest = vm("-c", "2", linux=linux, quiet=False)
+    guest.expect(rb"A stock Debian kernel", timeout=BOOT)
+    assert b"Linux version" not in guest.child.before
+    guest.shell()
+    assert "Linux version" in guest.run("dmesg | head -n 1")
+    assert guest.run("grep -c jitterentropy /proc/crypto").strip() == "0"
     assert complaints(guest) == []
 
 

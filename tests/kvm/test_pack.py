@@ -72,7 +72,7 @@ def test_pack_and_run(command: Bantam, files: Path) -> None:
     text = dry_run(command, "app.itb", "-a", "c")
     assert re.search(r"kernel +app.itb\n +format +ELF, 64-bit entry", text)
     assert re.search(r"initrd +at 0x\w+, 14 bytes", text)
-    assert re.search(r"command line +console=ttyS0 a panic=3 b c\n", text)
+    assert re.search(r"command line +console=ttyS0 loglevel=4 .* a panic=3 b c\n", text)
 
 
 def test_configurations(command: Bantam, files: Path) -> None:

@@ -15,46 +15,55 @@
 
 #define CONSOLE "console=ttyS0"
 #define PANIC	"panic=-1 reboot=panic_warm"
+#define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init"
+#define FAST	"loglevel=4 " TESTS
 
 static const struct {
 	const char *user;
 	bool enabled, serial1;
 	const char *result;
 } compositions[] = {
-	{"", true, true, CONSOLE " " PANIC},
-	{"", true, false, PANIC},
+	{"", true, true, CONSOLE " " PANIC " " FAST},
+	{"", true, false, PANIC " " FAST},
 	{"", false, true, ""},
 	{"quiet", false, true, "quiet"},
-	{"quiet", true, true, CONSOLE " " PANIC " quiet"},
-	{"  quiet\t ", true, true, CONSOLE " " PANIC " quiet"},
-	{"   ", true, true, CONSOLE " " PANIC},
+	{"quiet", true, true, CONSOLE " " PANIC " " TESTS " quiet"},
+	{"  quiet\t ", true, true, CONSOLE " " PANIC " " TESTS " quiet"},
+	{"   ", true, true, CONSOLE " " PANIC " " FAST},
 	{"   ", false, true, ""},
-	{"console=tty0", true, true, PANIC " console=tty0"},
-	{"console", true, true, PANIC " console"},
-	{"console=", true, true, PANIC " console="},
-	{"consoleblank=0", true, true, CONSOLE " " PANIC " consoleblank=0"},
-	{"xconsole=1", true, true, CONSOLE " " PANIC " xconsole=1"},
-	{"panic=5", true, true, CONSOLE " panic=5"},
-	{"reboot=k", true, true, CONSOLE " reboot=k"},
-	{"panic=5 console=hvc0", true, true, "panic=5 console=hvc0"},
-	{"-- panic=5", true, true, CONSOLE " " PANIC " -- panic=5"},
-	{"--", true, true, CONSOLE " " PANIC " --"},
-	{"-- console=x", true, false, PANIC " -- console=x"},
-	{"--x panic=5", true, true, CONSOLE " --x panic=5"},
-	{"--=1 panic=5", true, true, CONSOLE " --=1 panic=5"},
-	{"\"--\" panic=5", true, true, CONSOLE " " PANIC " \"--\" panic=5"},
+	{"debug", true, true, CONSOLE " " PANIC " " TESTS " debug"},
+	{"loglevel=7", true, true, CONSOLE " " PANIC " " TESTS " loglevel=7"},
+	{"earlyprintk=ttyS0 ignore_loglevel", true, true,
+		CONSOLE " " PANIC " " TESTS " earlyprintk=ttyS0 ignore_loglevel"},
+	{"fips=1", true, true, CONSOLE " " PANIC " loglevel=4 fips=1"},
+	{"initcall_blacklist=a,b", true, true,
+		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests initcall_blacklist=a,b"},
+	{"console=tty0", true, true, PANIC " " FAST " console=tty0"},
+	{"console", true, true, PANIC " " FAST " console"},
+	{"console=", true, true, PANIC " " FAST " console="},
+	{"consoleblank=0", true, true, CONSOLE " " PANIC " " FAST " consoleblank=0"},
+	{"xconsole=1", true, true, CONSOLE " " PANIC " " FAST " xconsole=1"},
+	{"panic=5", true, true, CONSOLE " " FAST " panic=5"},
+	{"reboot=k", true, true, CONSOLE " " FAST " reboot=k"},
+	{"panic=5 console=hvc0", true, true, FAST " panic=5 console=hvc0"},
+	{"-- panic=5", true, true, CONSOLE " " PANIC " " FAST " -- panic=5"},
+	{"--", true, true, CONSOLE " " PANIC " " FAST " --"},
+	{"-- console=x", true, false, PANIC " " FAST " -- console=x"},
+	{"--x panic=5", true, true, CONSOLE " " FAST " --x panic=5"},
+	{"--=1 panic=5", true, true, CONSOLE " " FAST " --=1 panic=5"},
+	{"\"--\" panic=5", true, true, CONSOLE " " PANIC " " FAST " \"--\" panic=5"},
 	/* What stands inside quotes is one word, and no key of its own. */
-	{"x=\"a panic=5 b\"", true, true, CONSOLE " " PANIC " x=\"a panic=5 b\""},
-	{"x=\"a -- b\" panic=5", true, true, CONSOLE " x=\"a -- b\" panic=5"},
-	{"\"panic=5\"", true, true, CONSOLE " \"panic=5\""},
-	{"\"panic\"", true, true, CONSOLE " \"panic\""},
-	{"panic=\"5 6\"", true, true, CONSOLE " panic=\"5 6\""},
-	{"x=\"open panic=5", true, true, CONSOLE " " PANIC " x=\"open panic=5"},
-	{"a\tpanic=5\nb", true, true, CONSOLE " a\tpanic=5\nb"},
-	{"a\xa0panic=5", true, true, CONSOLE " a\xa0panic=5"},
-	{"=panic=5", true, true, CONSOLE " " PANIC " =panic=5"},
-	{"\"", true, true, CONSOLE " " PANIC " \""},
-	{"\"\"", true, true, CONSOLE " " PANIC " \"\""},
+	{"x=\"a panic=5 b\"", true, true, CONSOLE " " PANIC " " FAST " x=\"a panic=5 b\""},
+	{"x=\"a -- b\" panic=5", true, true, CONSOLE " " FAST " x=\"a -- b\" panic=5"},
+	{"\"panic=5\"", true, true, CONSOLE " " FAST " \"panic=5\""},
+	{"\"panic\"", true, true, CONSOLE " " FAST " \"panic\""},
+	{"panic=\"5 6\"", true, true, CONSOLE " " FAST " panic=\"5 6\""},
+	{"x=\"open panic=5", true, true, CONSOLE " " PANIC " " FAST " x=\"open panic=5"},
+	{"a\tpanic=5\nb", true, true, CONSOLE " " FAST " a\tpanic=5\nb"},
+	{"a\xa0panic=5", true, true, CONSOLE " " FAST " a\xa0panic=5"},
+	{"=panic=5", true, true, CONSOLE " " PANIC " " FAST " =panic=5"},
+	{"\"", true, true, CONSOLE " " PANIC " " FAST " \""},
+	{"\"\"", true, true, CONSOLE " " PANIC " " FAST " \"\""},
 };
 
 static void composed(void **state)
@@ -81,23 +90,23 @@ static const struct {
 	struct cmdline_defaults machine;
 	const char *result;
 } devices[] = {
-	{"", {.hvc0 = true}, HVC " " PANIC},
-	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC},
-	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " console=ttyS0"},
-	{"console=tty0", {.hvc0 = true}, PANIC " console=tty0"},
-	{"", {.serial1 = true, .disk = true}, CONSOLE " " PANIC " " ROOT " rw"},
-	{"", {.disk = true, .read_only = true}, PANIC " " ROOT},
-	{"", {.read_only = true}, PANIC},
-	{"quiet", {.disk = true, .hvc0 = true}, HVC " " PANIC " " ROOT " rw quiet"},
-	{"root=/dev/vda1", {.disk = true}, PANIC " root=/dev/vda1"},
-	{"root=UUID=1-2 ro", {.disk = true}, PANIC " root=UUID=1-2 ro"},
-	{"ro", {.disk = true}, PANIC " " ROOT " ro"},
-	{"rw", {.disk = true}, PANIC " " ROOT " rw"},
-	{"rw", {.disk = true, .read_only = true}, PANIC " " ROOT " rw"},
-	{"rootwait", {.disk = true}, PANIC " " ROOT " rw rootwait"},
-	{"rootflags=ro", {.disk = true}, PANIC " " ROOT " rw rootflags=ro"},
-	{"rdinit=/bin/sh", {.disk = true}, PANIC " " ROOT " rw rdinit=/bin/sh"},
-	{"-- root=x ro", {.disk = true}, PANIC " " ROOT " rw -- root=x ro"},
+	{"", {.hvc0 = true}, HVC " " PANIC " " FAST},
+	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC " " FAST},
+	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " " FAST " console=ttyS0"},
+	{"console=tty0", {.hvc0 = true}, PANIC " " FAST " console=tty0"},
+	{"", {.serial1 = true, .disk = true}, CONSOLE " " PANIC " " FAST " " ROOT " rw"},
+	{"", {.disk = true, .read_only = true}, PANIC " " FAST " " ROOT},
+	{"", {.read_only = true}, PANIC " " FAST},
+	{"quiet", {.disk = true, .hvc0 = true}, HVC " " PANIC " " TESTS " " ROOT " rw quiet"},
+	{"root=/dev/vda1", {.disk = true}, PANIC " " FAST " root=/dev/vda1"},
+	{"root=UUID=1-2 ro", {.disk = true}, PANIC " " FAST " root=UUID=1-2 ro"},
+	{"ro", {.disk = true}, PANIC " " FAST " " ROOT " ro"},
+	{"rw", {.disk = true}, PANIC " " FAST " " ROOT " rw"},
+	{"rw", {.disk = true, .read_only = true}, PANIC " " FAST " " ROOT " rw"},
+	{"rootwait", {.disk = true}, PANIC " " FAST " " ROOT " rw rootwait"},
+	{"rootflags=ro", {.disk = true}, PANIC " " FAST " " ROOT " rw rootflags=ro"},
+	{"rdinit=/bin/sh", {.disk = true}, PANIC " " FAST " " ROOT " rw rdinit=/bin/sh"},
+	{"-- root=x ro", {.disk = true}, PANIC " " FAST " " ROOT " rw -- root=x ro"},
 };
 
 static void composed_for_devices(void **state)
@@ -122,7 +131,7 @@ static void composed_for_devices(void **state)
 static void size_limit(void **state)
 {
 	const struct cmdline_defaults defaults = {.enabled = true, .serial1 = true};
-	const char *expected = CONSOLE " " PANIC " quiet";
+	const char *expected = CONSOLE " " PANIC " " TESTS " quiet";
 	size_t need = strlen(expected) + 1;
 
 	(void)state;
@@ -137,7 +146,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 46 bytes, where 45 fit");
+				"the kernel command line is too long: 97 bytes, where 96 fit");
 		free(buf);
 	}
 }
