@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,8 +33,19 @@ static bool one_is_closed(void)
 	return (fds[0].revents | fds[1].revents | fds[2].revents) & POLLNVAL;
 }
 
+/*
+ * What a boot takes and gives back (a kernel, an initial RAM disk) goes back to the host for good.
+ * By itself malloc learns from the first large free to keep that much for the next time, and there
+ * is none.
+ */
+static void return_freed_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+}
+
 int main(int argc, char **argv)
 {
+	return_freed_memory();
 	if (one_is_closed() && fill_standard_descriptors() < 0)
 		return EXIT_HOST;
 	return command_main(argc, argv);

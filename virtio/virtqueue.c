@@ -27,10 +27,16 @@
 #include "virtio/device.h"
 #include "virtqueue_private.h"
 #include "vm/guest_mem.h"
+#include "vm/sparse_alloc.h"
 
 static size_t iovecs_per_chain(const struct virtqueue *vq)
 {
 	return (size_t)vq->max_size + VIRTQ_SPARE_IOVECS;
+}
+
+static size_t iov_bytes(const struct virtqueue *vq)
+{
+	return vq->max_size * iovecs_per_chain(vq) * sizeof(struct iovec);
 }
 
 int virtqueue_create(const struct guest_mem *mem, uint16_t max_size, struct virtqueue **ret)
@@ -49,12 +55,12 @@ int virtqueue_create(const struct guest_mem *mem, uint16_t max_size, struct virt
 	vq->chains = calloc(max_size, sizeof(*vq->chains));
 	vq->head_used = calloc(1, (max_size + 7u) / 8);
 	vq->table = malloc((size_t)max_size * DESC_SIZE);
-	iov = malloc(max_size * iovecs_per_chain(vq) * sizeof(*iov));
+	iov = sparse_alloc(iov_bytes(vq));
 	if (vq->chains)
 		vq->chains[0].iov = iov;
 	if (!vq->free_slots || !vq->chains || !vq->head_used || !vq->table || !iov) {
 		if (!vq->chains)
-			free(iov);
+			sparse_free(iov, iov_bytes(vq));
 		virtqueue_destroy(vq);
 		return -ENOMEM;
 	}
@@ -71,7 +77,7 @@ void virtqueue_destroy(struct virtqueue *vq)
 	if (!vq)
 		return;
 	if (vq->chains)
-		free(vq->chains[0].iov);
+		sparse_free(vq->chains[0].iov, iov_bytes(vq));
 	free(vq->table);
 	free(vq->head_used);
 	free(vq->chains);
