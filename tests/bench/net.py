@@ -58,9 +58,9 @@ def server(address: str) -> Iterator[None]:
             process.kill()
 
 
-def in_guest(argv: list[str]) -> list[tuple[str, int]]:
+def in_guest(address: str, argv: list[str]) -> list[tuple[str, int]]:
     """Of each test its name and nanoseconds per MiB, or per round trip."""
-    with Guest(argv) as guest:
+    with server(address), Guest(argv) as guest:
         guest.wait(b"Power down")
         console = guest.seen.decode(errors="replace")
     if "DONE" not in console:
@@ -85,8 +85,8 @@ def main() -> None:
         "QEMU microvm, user": (USER, with_user(qemu(LINUX, words(USER), transport="pci"))),
     }
     for vmm, (net, argv) in guests.items():
-        with server(net[1] if net is TAP else "127.0.0.1"):
-            got = again_if_spoilt(vmm, lambda argv=argv: in_guest(argv))
+        address = TAP[1] if net is TAP else "127.0.0.1"
+        got = again_if_spoilt(vmm, lambda address=address, argv=argv: in_guest(address, argv))
         for test, ns in got or []:
             figures.add(ns, vmm=vmm, test=test)
 

@@ -94,7 +94,14 @@ class Guest:
 
     def run(self, command: str, timeout: float = COMMAND) -> str:
         """What a command wrote, without the carriage returns that the tty adds."""
+        self.begin(command)
+        return self.end(timeout)
+
+    def begin(self, command: str) -> None:
+        """The first half of run, for what several guests do at once."""
         self.send(command.encode() + b"\n")
+
+    def end(self, timeout: float = COMMAND) -> str:
         self.child.expect_exact(PROMPT, timeout=timeout)
         return self.child.before.replace(b"\r\n", b"\n").decode(errors="replace")
 
