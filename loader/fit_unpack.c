@@ -32,6 +32,9 @@ static int unpack_gzip(const uint8_t *bytes, uint64_t size, uint64_t max, uint8_
 		return error_set(err, -EINVAL,
 			"the gzip data says that it unpacks to %llu MiB: it is damaged",
 			(unsigned long long)(promised / MiB));
+	if (!promised)
+		return error_set(
+			err, -EINVAL, "the gzip data is damaged, or there is nothing in it");
 	dst = big_alloc(promised);
 	if (!dst)
 		return error_set_errno(err, -ENOMEM, "unpacking gzip data");
