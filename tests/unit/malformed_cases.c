@@ -320,7 +320,7 @@ static const struct malformed_case cases[] = {
 	RAW("zstd", 0, "\x28\xb5\x2f\xfd", 4096, "zstd"),
 	RAW("lz4", 0, "\x02\x21\x4c\x18", 4096, "lz4"),
 	RAW("initramfs", 0, "070701", 4096, "--initrd"),
-	RAW("dtb", 0, "\xd0\x0d\xfe\xed", 4096, "device tree"),
+	RAW("dtb", 0, "\xd0\x0d\xfe\xed", 4096, "FIT image"),
 	RAW("uimage", 0, "\x27\x05\x19\x56", 4096, "uImage"),
 	RAW("script", 0, "#!/bin/sh\n", 10, "script"),
 	RAW("text", 0, "hello there\n", 12, "text"),
