@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_MS = 40, GIVE_UP_MS = 20000 };
+enum { SETTLE_MS = 40, PATIENCE_S = 60 };
 
 static void die(const char *what)
 {
@@ -154,6 +154,18 @@ void char_fixture_pattern(uint8_t *buf, size_t len)
 
 /* ---- a sender ---- */
 
+bool char_patient(struct char_patience *patience, size_t count)
+{
+	struct timespec ts;
+	uint64_t now_ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (!patience->since_ns || count != patience->count)
+		*patience = (struct char_patience){.count = count, .since_ns = now_ns};
+	return now_ns - patience->since_ns < PATIENCE_S * NSEC_PER_SEC;
+}
+
 struct char_feeder {
 	pthread_t thread;
 	int fd;
@@ -214,14 +226,11 @@ static size_t read_some(int fd, uint8_t *buf, size_t len)
 
 void char_fixture_drain(struct char_fixture *fix, int fd, uint8_t *buf, size_t len, size_t piece)
 {
+	struct char_patience patience = {0};
 	size_t done = 0;
 
-	for (unsigned int idle = 0; done < len && idle < GIVE_UP_MS; idle++) {
-		size_t n = read_some(fd, buf + done, MIN(piece, len - done));
-
-		done += n;
-		if (n)
-			idle = 0;
+	while (done < len && char_patient(&patience, done)) {
+		done += read_some(fd, buf + done, MIN(piece, len - done));
 		event_loop_step(fix->loop, 0);
 	}
 	if (done < len) {
@@ -233,6 +242,7 @@ void char_fixture_drain(struct char_fixture *fix, int fd, uint8_t *buf, size_t l
 void char_fixture_check_output(struct char_fixture *fix, int fd, size_t len, size_t piece)
 {
 	uint8_t *sent = malloc(len), *got = malloc(len);
+	struct char_patience patience = {0};
 	size_t in = 0, out = 0;
 	unsigned int ready = fix->tx_ready;
 	bool blocked = false;
@@ -240,7 +250,7 @@ void char_fixture_check_output(struct char_fixture *fix, int fd, size_t len, siz
 	if (!sent || !got)
 		die("malloc");
 	char_fixture_pattern(sent, len);
-	for (unsigned int idle = 0; out < len && idle < GIVE_UP_MS; idle++) {
+	while (out < len && char_patient(&patience, out)) {
 		size_t n = MIN((size_t)777, len - in);
 
 		if (blocked && fix->tx_ready != ready)
@@ -254,10 +264,7 @@ void char_fixture_check_output(struct char_fixture *fix, int fd, size_t len, siz
 			n = MIN((size_t)777, len - in);
 		}
 		event_loop_step(fix->loop, 0);
-		n = read_some(fd, got + out, MIN(piece, len - out));
-		out += n;
-		if (n)
-			idle = 0;
+		out += read_some(fd, got + out, MIN(piece, len - out));
 	}
 	if (out != len || memcmp(sent, got, len) != 0) {
 		fprintf(stderr, "output differs or is short: %zu of %zu (sent %zu)\n", out, len,

@@ -46,6 +46,13 @@ void char_fixture_settle(struct char_fixture *fix);
 void char_fixture_pattern(uint8_t *buf, size_t len);
 
 /* Writes all of it from a thread, with pauses now and then; blocks while nobody reads. */
+/* For loops that wait for a count to grow: false when it has not for 60 s of real time. */
+struct char_patience {
+	size_t count;
+	uint64_t since_ns; /* 0: it has not begun */
+};
+bool char_patient(struct char_patience *patience, size_t count);
+
 struct char_feeder;
 struct char_feeder *char_feed(int fd, const uint8_t *buf, size_t len);
 void char_feed_join(struct char_feeder *feeder);
