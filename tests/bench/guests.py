@@ -16,14 +16,15 @@ import json
 import os
 import platform
 import select
+import signal
 import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-HERE = Path("/lab/job/files")
-OUT = Path("/lab/out")
+HERE = Path(os.environ.get("BENCH_FILES", "/lab/job/files"))
+OUT = Path(os.environ.get("BENCH_OUT", "/lab/out"))
 
 MEMORY_MB = 256
 # What the peers are usually measured with, and what makes two runs agree.
@@ -32,7 +33,7 @@ REPEATABLE = "nokaslr"
 NO_TESTS = "cryptomgr.notests"
 
 TRIES = 5
-STUCK_S = 120  # of real time without a sign of life
+STUCK_S = 90  # of real time without a sign of life
 LOOK_S = 0.5  # of level 1's time: how often to see whether it is
 
 RTC_RD_TIME = 0x80247009
@@ -62,6 +63,10 @@ class Guest:
         assert self.vmm.stdout
         self.vmm.stdout.close()
         self.vmm.wait()
+
+    def stop(self) -> None:
+        """Lets it do nothing more, so that it can be looked at."""
+        os.kill(self.vmm.pid, signal.SIGSTOP)
 
     def wait(self, mark: bytes) -> None:
         """Returns when the console has shown mark."""
@@ -97,15 +102,16 @@ def again_if_spoilt(what: str, measure: Callable[[], T]) -> T | None:
     return None
 
 
-def kernel_of(linux: str) -> list[str]:
-    return [str(HERE / "guests" / linux / name) for name in ("vmlinuz", "initramfs")]
+def kernel_of(linux: str, words: str) -> list[str]:
+    initramfs = "initramfs-load" if "load=" in words else "initramfs"
+    return [str(HERE / "guests" / linux / name) for name in ("vmlinuz", initramfs)]
 
 
 def bantam(
     linux: str, words: str, disks: tuple[str, ...] = (), transport: str = "pci", bare: bool = True
 ) -> list[str]:
     """bare: without Bantam's own words on the command line."""
-    kernel, initrd = kernel_of(linux)
+    kernel, initrd = kernel_of(linux, words)
     argv = [str(HERE / "bantam"), "run", "-m", f"{MEMORY_MB}M", "-k", kernel, "-i", initrd]
     argv += ["--on-reboot", "exit", "--transport", transport, "-a", words]
     for disk in disks:
@@ -117,7 +123,7 @@ def qemu(
     linux: str, words: str, disks: tuple[str, ...] = (), transport: str = "mmio"
 ) -> list[str]:
     """QEMU's microvm, without what stock kernels do not need."""
-    kernel, initrd = kernel_of(linux)
+    kernel, initrd = kernel_of(linux, words)
     machine = "microvm,accel=kvm,pit=off,pic=off,rtc=on"
     argv = ["qemu-system-x86_64", "-cpu", "host", "-m", f"{MEMORY_MB}", "-nodefaults"]
     argv += ["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
@@ -139,19 +145,21 @@ def ram_disks(number: int, size_mb: int = 64) -> tuple[str, ...]:
 class Figures:
     """What was measured: rows of what it is about, and a value. Written as they come."""
 
-    def __init__(self, section: str) -> None:
+    def __init__(self, section: str, host: str = "the lab") -> None:
         self.path = OUT / f"{section}.json"
+        self.versions = versions(host)
         self.rows: list[dict[str, object]] = []
 
     def add(self, value: object, **about: object) -> None:
         self.rows.append({**about, "value": value})
-        self.path.write_text(json.dumps({"versions": versions(), "rows": self.rows}))
-        said = " ".join(str(word) for word in about.values() if word)
+        self.path.write_text(json.dumps({"versions": self.versions, "rows": self.rows}))
+        said = " ".join(word for word in about.values() if isinstance(word, str))
         print(f"  BENCH   {said}: {value}", flush=True)
 
 
-def versions() -> dict[str, str]:
+def versions(host: str) -> dict[str, str]:
     first = subprocess.run(
         ["qemu-system-x86_64", "--version"], stdout=subprocess.PIPE, check=True, text=True
     ).stdout.splitlines()[0]
-    return {"QEMU": first.split("version ")[1].split(" ")[0], "host kernel": platform.release()}
+    qemu_version = first.split("version ")[1].split(" ")[0]
+    return {f"QEMU in {host}": qemu_version, f"Linux of {host}": platform.release()}

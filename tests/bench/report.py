@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""report.py DIR [DOCUMENT]: the figures that the sections left in DIR, as Markdown tables, on
-stdout or between the marks of DOCUMENT; with DOCUMENT also as JSON beside it.
+"""report.py DIR COMMAND [DOCUMENT]: the figures that COMMAND's sections left in DIR, as Markdown
+tables, on stdout; or into DOCUMENT, between its marks, and as JSON and as a picture beside it.
+There a section that was not measured stays as it was.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import picture
+
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 Row = dict[str, Any]
 
 KERNELS = {"linux-12": "Debian 12", "linux-13": "Debian 13"}
+# 10^9 instructions that Bantam is to reach, by kernel and what the command line is about
+BOOT_GOALS = {
+    "linux-12": {"quiet": 1.33, "notests": 0.45, "default": 0.42},
+    "linux-13": {"quiet": 1.27, "notests": 0.76, "default": 0.65},
+}
 # Of load.c's tests, and what Bantam is to reach, in instructions
 TESTS = {
     "read,4096,1": ("4 KiB random read, depth 1", 36000),
@@ -53,23 +62,34 @@ def thousands(value: float | None) -> str:
     return "–" if value is None else f"{value / 1000:.1f}k"
 
 
+def boot_goal(row: Row) -> str:
+    if row["vmm"] != "bantam":
+        return "–"
+    about = [word for word in ("default", "notests", "quiet") if word in row["words"]][0]
+    return f"{BOOT_GOALS[row['kernel']][about]:.2f}"
+
+
+def boot_line(row: Row) -> list[str]:
+    value = row["value"] or {}
+    keys = ("process", "elapsed", *picture.PARTS)
+    ran, *cells = [f"{value[key]:.3f}" if key in value else "–" for key in keys]
+    words = f"`{row['words']}`" if "=" in row["words"] else row["words"]
+    about = [KERNELS[row["kernel"]], words, row["vmm"]]
+    return [*about, ran, boot_goal(row), *cells, str(value.get("syscalls", "–"))]
+
+
 def boot(rows: list[Row]) -> list[str]:
-    timed = [row for row in rows if row["figure"] == "instructions"]
-    vmms = names(timed, "vmm")
-    lines = []
-    for kernel in names(timed, "kernel"):
-        for words in names([row for row in timed if row["kernel"] == kernel], "words"):
-            values = [pick(timed, kernel=kernel, words=words, vmm=vmm) for vmm in vmms]
-            lines.append(
-                [KERNELS[kernel], f"`{words}`"]
-                + ["–" if value is None else f"{value:.3f}" for value in values]
-            )
-    out = ["## Boot", "", "10^9 instructions from exec to the first word of the guest's init.", ""]
-    out += table(["kernel", "command line"] + vmms, lines)
-    out += exits([row for row in rows if row["figure"] == "exits"])
-    calls = [row for row in rows if row["figure"] == "syscalls"]
-    said = ", ".join(f"{row['vmm']} {row['value']}" for row in calls)
-    return out + [f"System calls from exec to the first KVM_RUN: {said}.", ""]
+    timed = [row for row in rows if row["figure"] == "parts"]
+    out = ["## Boot", "",
+           "From exec to the first word of the guest's init, in 10^9 instructions: what",
+           "the VMM's process ran, guest included; elapsed time, which is more where the guest",
+           "sleeps; and of that the parts. Last, system calls up to the first KVM_RUN.", "",
+           "![Where the time goes](benchmarks.svg)", ""]
+    head = ["kernel", "command line", "VMM", "run", "goal", "elapsed", *picture.PARTS]
+    out += table([*head, "system calls"], [boot_line(row) for row in timed])
+    defaults = names([row for row in rows if row["figure"] == "words"], "value")
+    out += [f"The default: {' or '.join(f'`{words}`' for words in defaults)}.", ""]
+    return out + exits([row for row in rows if row["figure"] == "exits"])
 
 
 def exits(rows: list[Row]) -> list[str]:
@@ -81,7 +101,8 @@ def exits(rows: list[Row]) -> list[str]:
             each = ", ".join(f"{name} {count}" for name, count in counts.items())
             cells += [f"{sum(counts.values()):,}", each]
         lines.append([KERNELS[row["kernel"]], row["vmm"], *cells])
-    out = [f"Exits until then (`{rows[0]['words']}`), and those of them that went on to the VMM."]
+    out = [f"Exits until then ({rows[0]['words']}), and those of them that went on to the VMM.",
+           "Goal: 2,400 and 400."]
     return out + [""] + table(["kernel", "VMM", "all", "of which", "to the VMM", "of which"], lines)
 
 
@@ -92,7 +113,10 @@ def block(rows: list[Row]) -> list[str]:
         name, goal = TESTS[test]
         values = [pick(rows, test=test, vmm=vmm) for vmm in vmms]
         lines.append([name, *map(thousands, values), thousands(goal)])
-    out = ["## Disks", "", "Instructions per I/O, as a program in the guest sees it.", ""]
+    out = ["## Disks", "",
+           "Instructions per I/O, as a program in the guest sees it. The disk is a RAM disk of the",
+           "host under O_DIRECT. That has no volatile cache. Bantam says so to the guest, which",
+           "then has nothing to flush: its writes are stable when they complete.", ""]
     return out + table(["", *vmms, "goal"], lines)
 
 
@@ -131,39 +155,75 @@ def memory(rows: list[Row]) -> list[str]:
     return out + table(["VMM", "RSS, MB", "private dirty, MB", "threads"], lines)
 
 
-SECTIONS = {"boot": boot, "block": block, "block-wall": block_wall, "net": net, "memory": memory}
+def start(rows: list[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        if row["figure"] != "time":
+            continue
+        steps = pick(rows, figure="steps", vmm=row["vmm"])
+        calls = pick(rows, figure="calls", vmm=row["vmm"])
+        ms = [f"{ns / 1e6:.1f}" for ns in (row["value"], row["median"])]
+        lines.append([row["vmm"], *ms, str(calls), f"{steps:,}" if steps else "–"])
+    out = ["## Start", "", "From exec to the first KVM_RUN on this machine's own /dev/kvm, kernel",
+           "cached. Real time is **noisy**. Goal: 5 ms, 100 system calls.", ""]
+    head = ["", "fastest, ms", "median, ms", "system calls", "instructions in user space"]
+    sizes = {row["vmm"]: row["value"] for row in rows if row["figure"] == "size"}
+    said = "; ".join(
+        f"{vmm} {size['kept'] >> 10:,} KiB, of which code {size['text'] >> 10:,}"
+        for vmm, size in sizes.items()
+    )
+    return out + table(head, lines) + [f"Binaries without their libraries: {said}.", ""]
 
 
-def read_sections(directory: Path) -> dict[str, list[Row]]:
+SECTIONS = {
+    "start": start, "boot": boot, "block": block, "block-wall": block_wall, "net": net,
+    "memory": memory,
+}
+
+
+def read_sections(directory: Path, command: str) -> dict[str, Any]:
+    """Of each section that was measured, its rows, and what they are of."""
+    common = json.loads((directory / "versions.json").read_text())
     found = {}
     for name in SECTIONS:
         path = directory / f"{name}.json"
         if path.exists():
-            found[name] = json.loads(path.read_text())["rows"]
+            section = json.loads(path.read_text())
+            about = {"date": str(datetime.date.today()), "command": command}
+            versions = {**common, **section["versions"]}
+            found[name] = {**about, "versions": versions, "rows": section["rows"]}
     return found
 
 
+def figures(sections: dict[str, Any]) -> str:
+    lines = []
+    for name, function in SECTIONS.items():
+        if name not in sections:
+            continue
+        section = sections[name]
+        versions = ", ".join(f"{what} {version}" for what, version in section["versions"].items())
+        lines += function(section["rows"])
+        lines += [f"Measured on {section['date']} by `{section['command']}`: {versions}.", ""]
+    return "\n".join(lines).rstrip()
+
+
 def main() -> None:
-    directory = Path(sys.argv[1])
-    sections = read_sections(directory)
-    versions = json.loads((directory / "versions.json").read_text())
-    for name in sections:
-        versions.update(json.loads((directory / f"{name}.json").read_text())["versions"])
-    lines = [f"{', '.join(f'{name} {version}' for name, version in versions.items())}.", ""]
-    for name, rows in sections.items():
-        lines += SECTIONS[name](rows)
-    text = "\n".join(lines).rstrip()
-    if len(sys.argv) < 3:
-        print(text)
+    sections = read_sections(Path(sys.argv[1]), sys.argv[2])
+    if len(sys.argv) < 4:
+        print(figures(sections))
         return
-    document = Path(sys.argv[2])
-    old = document.read_text(encoding="utf-8")
-    before, rest = old.split(BEGIN, 1)
+    document = Path(sys.argv[3])
+    kept = document.with_suffix(".json")
+    if kept.exists():
+        sections = {**json.loads(kept.read_text()), **sections}
+    kept.write_text(json.dumps(sections, indent=1) + "\n")
+    before, rest = document.read_text(encoding="utf-8").split(BEGIN, 1)
     after = rest.split(END, 1)[1]
+    text = figures(sections)
     document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    document.with_suffix(".json").write_text(
-        json.dumps({"versions": versions, **sections}, indent=1) + "\n"
-    )
+    if "boot" in sections:
+        parts = [row for row in sections["boot"]["rows"] if row["figure"] == "parts"]
+        document.with_suffix(".svg").write_text(picture.draw(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":
