@@ -122,6 +122,8 @@ def measure_exits(figures: Figures, linux: str, disks: tuple[str, ...]) -> None:
 
 
 def main() -> None:
+    # the dynamic linker's cache, which every installed system has
+    subprocess.run(["ldconfig"], check=True)
     figures = Figures("boot")
     disks = ram_disks(1)
     for linux in KERNELS:
