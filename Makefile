@@ -43,7 +43,7 @@ ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S)))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 
 # Roots that are pure (no KVM call, no VM) and have unit tests of their own.
-PURE_SRCS := $(wildcard vm/config*.c vm/options.c \
+PURE_SRCS := $(wildcard vm/config*.c vm/option*.c \
 	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/fdt_file.c vm/kernel_find.c vm/net_mac.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
 
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))

@@ -8,7 +8,6 @@
 #include "vm/config.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,8 @@
 
 #include "vm/error.h"
 #include "vm/options.h"
+
+#include "config_private.h"
 
 static const uint64_t flat_gpa_real = 0x1000, flat_gpa_other = 0x100000;
 static const uint64_t default_memory = 512 * MiB;
@@ -52,7 +53,7 @@ void config_destroy(struct config *config)
 	config_init(config);
 }
 
-static int set_text(const char **field, enum option_id id, const char *value, struct error *err)
+int config_set_text(const char **field, enum option_id id, const char *value, struct error *err)
 {
 	if (!*value)
 		return error_set(err, -EINVAL, "--%s needs a %s that is not empty",
@@ -61,121 +62,13 @@ static int set_text(const char **field, enum option_id id, const char *value, st
 	return 0;
 }
 
-static int parse_choice(enum option_id id, const char *value, struct error *err)
+int config_parse_choice(enum option_id id, const char *value, struct error *err)
 {
 	const struct option_spec *spec = option_spec(id);
 	char what[32];
 
 	snprintf(what, sizeof(what), "--%s", spec->name);
 	return config_parse_word(what, value, spec->choices, err);
-}
-
-static int set_kernel(struct config *config, const char *value, struct error *err)
-{
-	return set_text(&config->kernel, OPT_KERNEL, value, err);
-}
-
-static int set_initrd(struct config *config, const char *value, struct error *err)
-{
-	if (config->num_initrds == LOADER_MAX_INITRDS)
-		return error_set(err, -EINVAL, "--initrd: more than %d files", LOADER_MAX_INITRDS);
-	return set_text(&config->initrds[config->num_initrds++], OPT_INITRD, value, err);
-}
-
-static int set_cmdline(struct config *config, const char *value, struct error *err)
-{
-	char *joined;
-
-	if (asprintf(&joined, "%s%s%s", config->cmdline, *config->cmdline && *value ? " " : "",
-		    value) < 0)
-		return error_set_errno(err, -ENOMEM, "--cmdline");
-	free(config->cmdline_copy);
-	config->cmdline_copy = joined;
-	config->cmdline = joined;
-	return 0;
-}
-
-static int set_no_default_cmdline(struct config *config, const char *value, struct error *err)
-{
-	(void)value, (void)err;
-	config->default_cmdline = false;
-	return 0;
-}
-
-static int set_boot(struct config *config, const char *value, struct error *err)
-{
-	int r = parse_choice(OPT_BOOT, value, err);
-
-	if (r >= 0)
-		config->boot = (enum loader_boot)r;
-	return MIN(r, 0);
-}
-
-static int set_kaslr(struct config *config, const char *value, struct error *err)
-{
-	int r = parse_choice(OPT_KASLR, value, err);
-
-	config->kaslr = r == SWITCH_ON;
-	return MIN(r, 0);
-}
-
-static int set_no_kernel_cache(struct config *config, const char *value, struct error *err)
-{
-	(void)value, (void)err;
-	config->kernel_cache = false;
-	return 0;
-}
-
-static int set_fit_config(struct config *config, const char *value, struct error *err)
-{
-	return set_text(&config->fit_config, OPT_FIT_CONFIG, value, err);
-}
-
-static int set_dtb(struct config *config, const char *value, struct error *err)
-{
-	(void)value, (void)err;
-	config->dtb = true;
-	return 0;
-}
-
-/*
- * FILE[@GPA]. A file's name may hold '@' too: only what follows the last one counts, and only
- * when it begins like a number. FLAT_GPA_UNSET is left for finish().
- */
-#define FLAT_GPA_UNSET UINT64_MAX
-
-static int set_flat(struct config *config, const char *value, struct error *err)
-{
-	const char *at = strrchr(value, '@');
-	uint64_t gpa = FLAT_GPA_UNSET;
-	char *file;
-
-	if (at && isdigit((unsigned char)at[1])) {
-		if (config_parse_gpa(at + 1, &gpa) || gpa == FLAT_GPA_UNSET)
-			return error_set(err, -EINVAL,
-				"--flat: '%s' is not an address (0x1000, 4096, 1M)", at + 1);
-	} else {
-		at = value + strlen(value);
-	}
-	if (at == value)
-		return error_set(err, -EINVAL, "--flat needs a file: --flat FILE[@GPA]");
-	file = strndup(value, (size_t)(at - value));
-	if (!file)
-		return error_set_errno(err, -ENOMEM, "--flat");
-	free(config->flat_copy);
-	config->flat_copy = file;
-	config->flat = file;
-	config->flat_gpa = gpa;
-	return 0;
-}
-
-static int set_mode(struct config *config, const char *value, struct error *err)
-{
-	int r = parse_choice(OPT_MODE, value, err);
-
-	if (r >= 0)
-		config->flat_mode = (enum entry_mode)r;
-	return MIN(r, 0);
 }
 
 static int set_hugepages(struct config *config, const char *value, struct error *err)
@@ -198,12 +91,12 @@ static int set_cpus(struct config *config, const char *value, struct error *err)
 
 static int set_cpu(struct config *config, const char *value, struct error *err)
 {
-	return set_text(&config->cpu_features, OPT_CPU, value, err);
+	return config_set_text(&config->cpu_features, OPT_CPU, value, err);
 }
 
 static int set_name(struct config *config, const char *value, struct error *err)
 {
-	return set_text(&config->name, OPT_NAME, value, err);
+	return config_set_text(&config->name, OPT_NAME, value, err);
 }
 
 static int set_serial(struct config *config, const char *value, struct error *err)
@@ -249,7 +142,7 @@ static int set_port(struct config *config, const char *value, struct error *err)
 
 static int set_console(struct config *config, const char *value, struct error *err)
 {
-	int r = parse_choice(OPT_CONSOLE, value, err);
+	int r = config_parse_choice(OPT_CONSOLE, value, err);
 
 	if (r >= 0)
 		config->console = (enum console_kind)r;
@@ -258,7 +151,7 @@ static int set_console(struct config *config, const char *value, struct error *e
 
 static int set_transport(struct config *config, const char *value, struct error *err)
 {
-	int r = parse_choice(OPT_TRANSPORT, value, err);
+	int r = config_parse_choice(OPT_TRANSPORT, value, err);
 
 	if (r >= 0)
 		config->transport = (enum transport)r;
@@ -298,7 +191,7 @@ static int set_memory(struct config *config, const char *value, struct error *er
 
 static int set_end(enum end_action *action, enum option_id id, const char *value, struct error *err)
 {
-	int r = parse_choice(id, value, err);
+	int r = config_parse_choice(id, value, err);
 
 	if (r >= 0)
 		*action = (enum end_action)r;
@@ -322,7 +215,7 @@ static int set_on_panic(struct config *config, const char *value, struct error *
 
 static int set_kvm(struct config *config, const char *value, struct error *err)
 {
-	return set_text(&config->kvm_device, OPT_KVM, value, err);
+	return config_set_text(&config->kvm_device, OPT_KVM, value, err);
 }
 
 static int set_dry_run(struct config *config, const char *value, struct error *err)
@@ -335,7 +228,7 @@ static int set_dry_run(struct config *config, const char *value, struct error *e
 static int set_dump_dtb(struct config *config, const char *value, struct error *err)
 {
 	config->dry_run = true;
-	return set_text(&config->dump_dtb, OPT_DUMP_DTB, value, err);
+	return config_set_text(&config->dump_dtb, OPT_DUMP_DTB, value, err);
 }
 
 static int set_verbose(struct config *config, const char *value, struct error *err)
@@ -352,17 +245,17 @@ static int set_help(struct config *config, const char *value, struct error *err)
 }
 
 static int (*const setters[])(struct config *config, const char *value, struct error *err) = {
-	[OPT_KERNEL] = set_kernel,
-	[OPT_INITRD] = set_initrd,
-	[OPT_CMDLINE] = set_cmdline,
-	[OPT_NO_DEFAULT_CMDLINE] = set_no_default_cmdline,
-	[OPT_BOOT] = set_boot,
-	[OPT_KASLR] = set_kaslr,
-	[OPT_NO_KERNEL_CACHE] = set_no_kernel_cache,
-	[OPT_FIT_CONFIG] = set_fit_config,
-	[OPT_DTB] = set_dtb,
-	[OPT_FLAT] = set_flat,
-	[OPT_MODE] = set_mode,
+	[OPT_KERNEL] = config_set_kernel,
+	[OPT_INITRD] = config_set_initrd,
+	[OPT_CMDLINE] = config_set_cmdline,
+	[OPT_NO_DEFAULT_CMDLINE] = config_set_no_default_cmdline,
+	[OPT_BOOT] = config_set_boot,
+	[OPT_KASLR] = config_set_kaslr,
+	[OPT_NO_KERNEL_CACHE] = config_set_no_kernel_cache,
+	[OPT_FIT_CONFIG] = config_set_fit_config,
+	[OPT_DTB] = config_set_dtb,
+	[OPT_FLAT] = config_set_flat,
+	[OPT_MODE] = config_set_mode,
 	[OPT_MEMORY] = set_memory,
 	[OPT_HUGEPAGES] = set_hugepages,
 	[OPT_CPUS] = set_cpus,
@@ -411,7 +304,7 @@ static int set_operand(
 	if (config->given & (UINT64_C(1) << OPT_KERNEL))
 		return error_set(err, -EINVAL, "a kernel by --kernel and another one, '%s'", value);
 	*had_one = true;
-	return set_text(&config->kernel, OPT_KERNEL, value, err);
+	return config_set_text(&config->kernel, OPT_KERNEL, value, err);
 }
 
 int config_parse_verb(
