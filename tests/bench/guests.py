@@ -162,4 +162,4 @@ def versions(host: str) -> dict[str, str]:
         ["qemu-system-x86_64", "--version"], stdout=subprocess.PIPE, check=True, text=True
     ).stdout.splitlines()[0]
     qemu_version = first.split("version ")[1].split(" ")[0]
-    return {f"QEMU in {host}": qemu_version, f"Linux of {host}": platform.release()}
+    return {f"QEMU of {host}": qemu_version, f"Linux of {host}": platform.release()}
