@@ -209,9 +209,13 @@ demo:
 check:
 	$(Q)tests/tools/deps check
 	$(Q)$(MAKE) --no-print-directory check-all
+# Counts that do not vary, against those that are kept in tests/bench/guard.json.
+.PHONY: guard
+guard: $(O)/bantam
+	$(Q)tests/bench/guard $(O)/bantam
 .PHONY: check-all
 check-all:
-	$(Q)for step in 'all WERROR=1' 'unit WERROR=1' tsan fuzz kvm guest; do \
+	$(Q)for step in 'all WERROR=1' 'unit WERROR=1' tsan fuzz kvm guest guard; do \
 		$(MAKE) --no-print-directory -j$(JOBS) $$step || exit 1; done
 bench:
 	$(Q)tests/tools/deps bench
@@ -252,7 +256,7 @@ clean:
 help:
 	@echo 'make            build $(O)/bantam'
 	@echo 'make demo       a shell in a stock Debian kernel, on your terminal'
-	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest (each is a target, too)'
+	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest, guard (each is a target, too)'
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
