@@ -92,9 +92,9 @@ def real_time() -> int:
     return calendar.timegm((tm[5] + 1900, tm[4] + 1, tm[3], tm[2], tm[1], tm[0]))
 
 
-def again_if_spoilt(what: str, measure: Callable[[], T]) -> T | None:
+def again_if_spoilt(what: str, measure: Callable[[], T], tries: int = TRIES) -> T | None:
     """None when it was spoilt each time, which is said."""
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(tries)):
         try:
             return measure()
         except Spoilt as why:
