@@ -316,6 +316,7 @@ static bool init(struct virtio_net *vnet, const struct virtio_net_config *config
 		rx->vnet = vnet;
 		rx->pair = i;
 		rx->spill = vnet->buffers + i * (size_t)NET_MAX_FRAME;
+		rx->expected = NET_MAX_FRAME;
 		rx->on = true;
 	}
 	vnet->bounce = vnet->buffers + config->max_pairs * (size_t)NET_MAX_FRAME;

@@ -46,6 +46,7 @@ struct net_rx {
 	int num_iov;
 	unsigned int num_mapped;
 	uint64_t mapped; /* bytes */
+	size_t expected; /* how long frames have been of late */
 
 	/* A frame that is not delivered yet: its first `direct` bytes are in the chains, the rest
 	 * is in the spill. 0: there is none. */

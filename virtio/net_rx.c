@@ -10,9 +10,10 @@
  *	chains	[ 0 | 1 | 2 |   ...   | num_chains )	recv fills 0 and 1: push both,
  *	iov	[ 0 | 1 | 2 |   ...   | spill ]		then move the rest up
  *
- * When the driver runs short of buffers, the end of a long frame does not fit and lands in the
- * spill. It is copied when enough have come. A frame that does not fit even when the driver has
- * given as much room as it ever did at once is dropped: waiting for more could be for ever.
+ * When the driver runs short of buffers, or frames have been short for long, the end of a long one
+ * lands in the spill. It is copied when there are buffers enough. A frame that does not fit even
+ *when the driver has given as much room as it ever did at once is dropped: waiting for more could
+ *be for ever.
  *
  * Out of buffers means: the back end is told to be quiet, the driver to notify. With buffers at
  * hand it is the other way round: the driver posts without notifying, and gets one interrupt for
@@ -93,6 +94,7 @@ void net_rx_give_back(struct net_rx *rx)
 	rx->num_mapped = 0;
 	rx->num_iov = 0;
 	rx->room = rx->most = rx->mapped = 0;
+	rx->expected = NET_MAX_FRAME;
 	rx->frame = 0;
 }
 
@@ -109,27 +111,50 @@ static enum result need_buffers(const struct net_rx *rx)
 	return virtio_device_notify_on(rx->vnet->vdev, queue_of(rx)) ? GO_ON : NO_BUFFER;
 }
 
+/*
+ * The back end is shown as many buffers as frames have needed of late, since the kernel looks at
+ * each: the first iovecs, and how many bytes they are. The end of a longer frame spills.
+ */
+static int offer(const struct net_rx *rx, size_t *room)
+{
+	int num = 0;
+
+	for (*room = 0; num < rx->num_iov && *room < rx->expected; num++)
+		*room += rx->iov[num].iov_len;
+	return num;
+}
+
+/* Rises at once, and falls slowly: what spills is copied. */
+static void expect(struct net_rx *rx, size_t len)
+{
+	rx->expected = MAX(len, rx->expected - rx->expected / 16);
+}
+
 /* Reads a frame, as far as it goes into the buffers. */
 static enum result fetch(struct net_rx *rx)
 {
 	struct net *net = rx->vnet->net;
+	struct iovec next;
+	size_t room;
 	ssize_t n;
 	int num;
 
 	gather(rx);
 	if (!rx->num_chains)
 		return need_buffers(rx);
-	num = rx->num_iov;
-	if (rx->mapped < NET_MAX_FRAME)
-		rx->iov[num++] = (struct iovec){
-			.iov_base = rx->spill, .iov_len = NET_MAX_FRAME - (size_t)rx->mapped};
-	n = net->ops->recv(net, rx->pair, rx->iov, num);
+	num = offer(rx, &room);
+	next = rx->iov[num];
+	rx->iov[num] = (struct iovec){
+		.iov_base = rx->spill, .iov_len = NET_MAX_FRAME - MIN(room, (size_t)NET_MAX_FRAME)};
+	n = net->ops->recv(net, rx->pair, rx->iov, num + (room < NET_MAX_FRAME));
+	rx->iov[num] = next;
 	if (n < 0)
 		return NO_FRAME; /* or none to be had for a reason of the host's: ready tries again
 				  */
 	if (n >= NET_MIN_FRAME && n <= NET_MAX_FRAME) {
 		rx->frame = (size_t)n;
-		rx->direct = (size_t)MIN((uint64_t)n, rx->mapped);
+		rx->direct = MIN((size_t)n, room);
+		expect(rx, (size_t)n);
 	}
 	return GO_ON;
 }

@@ -295,6 +295,37 @@ static void test_turns(void **state)
 /* ---- the back end ---- */
 
 /* What is no frame is not passed on, and what is wrong with the host is no endless loop. */
+/* The back end is shown no more buffers than short frames need; a long one is whole all the same.
+ */
+static void test_short_and_long_frames(void **state)
+{
+	static const size_t lens[] = {LONGEST, 60, 1514, 9000, 60, LONGEST};
+
+	(void)state;
+	net_start(NET_ALL);
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		for (unsigned int k = 0; k < 200; k++) {
+			net_post(0, 1, 1536);
+			net_arrive(0, 60, (uint8_t)k);
+			net_expect_arrived(0, 60, (uint8_t)k, 1);
+		}
+		net_post(0, 64, 1536);
+		net_arrive(0, 60, 1);
+		net_expect_arrived(0, 60, 1, 1);
+		assert_true(nf.fake.recv_iovs <= 2);
+		for (unsigned int k = 0; k < 2; k++) {
+			const unsigned int buffers = buffers_for(lens[i], 1536);
+
+			net_arrive(0, lens[i], (uint8_t)(k + 7));
+			net_expect_arrived(0, lens[i], (uint8_t)(k + 7), buffers);
+			net_post(0, buffers, 1536);
+			assert_true(nf.fake.recv_iovs <= (k ? (int)buffers + 1 : 2));
+		}
+		net_start(NET_ALL);
+	}
+	assert_false(net_needs_reset());
+}
+
 static void test_bad_frames_of_the_host(void **state)
 {
 	(void)state;
@@ -337,6 +368,7 @@ int main(void)
 		NET_TEST(test_2_7_10_few_notifications),
 		NET_TEST(test_2_7_7_one_interrupt_per_batch),
 		NET_TEST(test_turns),
+		NET_TEST(test_short_and_long_frames),
 		NET_TEST(test_bad_frames_of_the_host),
 	};
 

@@ -149,6 +149,7 @@ static ssize_t recv_frame(struct net *net, unsigned int queue, const struct iove
 	frame = shift(&fake->queued[queue]);
 	if (!frame)
 		return -EAGAIN;
+	fake->recv_iovs = num;
 	len = frame->len <= room ? (ssize_t)frame->len : -EMSGSIZE;
 	for (int i = 0; len > 0 && done < frame->len; i++) {
 		const size_t n = MIN(iov[i].iov_len, frame->len - done);

@@ -45,7 +45,8 @@ struct fake_net {
 	int fail_attach, fail_offloads, fail_queues;
 	/* Calls */
 	unsigned int sends, recvs, enables, offloads_set, queues_set;
-	int max_iovs; /* of a send */
+	int max_iovs;  /* of a send */
+	int recv_iovs; /* of the last recv that found a frame */
 };
 
 /* All offloads both ways, FAKE_NET_QUEUES queues, no address or MTU of its own, link up. */
