@@ -136,8 +136,9 @@ def test_between_guests(
         want = guests[sender].run(f"pieces {mib // 2} | sha256sum", timeout=TRANSFER)
         assert guests[receiver].end(TRANSFER) == want
         after = [statistic(guests[receiver], f"rx_{what}") for what in ("bytes", "packets")]
+        # longer than the MTU, if only by little: on a slow host TCP sends two segments at a time
         octets, packets = (now - then for now, then in zip(after, before))
-        assert octets > mib * MIB and octets > 3000 * packets
+        assert octets > mib * MIB and octets > 1600 * packets
 
 
 @pytest.mark.parametrize("queues,cpus,vhost", [(2, 4, "off"), (4, 2, "off"), (4, 4, "on")])
