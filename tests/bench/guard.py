@@ -31,6 +31,7 @@ def lab() -> None:
         with tracepoints.histograms({"kvm_userspace_exit": "reason"}) as read:
             return boot.parts(argv), read("kvm_userspace_exit", boot.USER_EXITS)
 
+    boot.make_linker_cache()
     disks = ram_disks(1)
     words = boot.default_words(LINUX, disks)
     argv = bantam(LINUX, f"{words} {REPEATABLE} rdinit=/first", disks)
