@@ -15,7 +15,8 @@
 
 #define CONSOLE "console=ttyS0"
 #define PANIC	"panic=-1 reboot=panic_warm"
-#define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init"
+#define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init " EARLY
+#define EARLY	"pci=noearly"
 #define FAST	"loglevel=4 " TESTS
 
 static const struct {
@@ -35,9 +36,14 @@ static const struct {
 	{"loglevel=7", true, true, CONSOLE " " PANIC " " TESTS " loglevel=7"},
 	{"earlyprintk=ttyS0 ignore_loglevel", true, true,
 		CONSOLE " " PANIC " " TESTS " earlyprintk=ttyS0 ignore_loglevel"},
-	{"fips=1", true, true, CONSOLE " " PANIC " loglevel=4 fips=1"},
+	{"fips=1", true, true, CONSOLE " " PANIC " loglevel=4 " EARLY " fips=1"},
 	{"initcall_blacklist=a,b", true, true,
-		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests initcall_blacklist=a,b"},
+		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests " EARLY " initcall_blacklist=a,b"},
+	{"pci=nomsi", false, true, "pci=nomsi"},
+	{"pci=nomsi", true, true,
+		CONSOLE " " PANIC
+			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init pci=nomsi"},
+	{"pcie_aspm=off", true, true, CONSOLE " " PANIC " " FAST " pcie_aspm=off"},
 	{"console=tty0", true, true, PANIC " " FAST " console=tty0"},
 	{"console", true, true, PANIC " " FAST " console"},
 	{"console=", true, true, PANIC " " FAST " console="},
@@ -146,7 +152,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 97 bytes, where 96 fit");
+				"the kernel command line is too long: 109 bytes, where 108 fit");
 		free(buf);
 	}
 }
@@ -160,7 +166,7 @@ static void control_characters(void **state)
 		bool blank = c >= '\t' && c <= '\r';
 		bool bad = (c < ' ' && !blank) || c == 0x7F;
 		char user[] = {'a', (char)c, 'b', '\0'};
-		char buf[128] = "unset";
+		char buf[256] = "unset";
 
 		assert_int_equal(cmdline_compose(user, &defaults, buf, sizeof(buf), NULL),
 			bad ? -EINVAL : 0);
