@@ -37,7 +37,7 @@ MAKEFLAGS += --no-builtin-rules
 # libcore.a is all that knows neither KVM nor the VM as a whole. Unit tests and fuzzers link it
 # alone, so that an arrow in the wrong direction is a link error.
 LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c io_thread.c irq_or.c log.c \
-	sparse_alloc.c)
+	sparse_alloc.c write_all.c)
 CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
 ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S))) $(sort $(wildcard vcpu/*.c))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))

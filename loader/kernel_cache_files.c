@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vm/write_all.h"
+
 #define NEW_PREFIX "new-"
 
 /* Entries are few; a directory with more than this has been tampered with, and what is beyond
@@ -46,21 +48,6 @@ int cache_file_open(int dir, const char *name, uid_t owner, struct stat *st)
 		return rc;
 	}
 	return fd;
-}
-
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, MIN(len, GiB));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACHE_FILE_NAME])

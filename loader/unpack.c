@@ -15,25 +15,13 @@
 #include "loader/unpack.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 
+#include "loader/big_alloc.h"
 #include "loader/bytes.h"
 #include "loader/decompress.h"
 #include "loader/kernel_cache.h"
 #include "vm/error.h"
-
-/* Large pages, where there are some, make 500 page faults into one. */
-static void *map(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, size, MADV_HUGEPAGE);
-	return p;
-}
 
 static int check_place(const struct image *image, const struct bzimage *bz, struct error *err)
 {
@@ -74,12 +62,12 @@ static int unpack(const struct image *image, const struct bzimage *bz, const uin
 	rc = check_size(image, bz, size, err);
 	if (rc)
 		return rc;
-	bytes = map(size);
+	bytes = big_alloc(size);
 	if (!bytes)
 		return image_error(image, err, -ENOMEM, "no memory for unpacking it");
 	rc = decompress(payload, bz->payload_size, bytes, size, &reason);
 	if (rc) {
-		munmap(bytes, size);
+		free(bytes);
 		return image_error(image, err, rc, "%s", reason.text);
 	}
 	ret->bytes = bytes;
@@ -90,7 +78,7 @@ static int unpack(const struct image *image, const struct bzimage *bz, const uin
 static int read_and_unpack(const struct image *image, const struct bzimage *bz,
 	const struct kernel_cache *cache, struct unpacked *ret, struct error *err)
 {
-	uint8_t *payload = map(bz->payload_size);
+	uint8_t *payload = big_alloc(bz->payload_size);
 	struct kernel_key key;
 	int rc;
 
@@ -103,7 +91,7 @@ static int read_and_unpack(const struct image *image, const struct bzimage *bz,
 		kernel_cache_key(cache, payload, bz->payload_size, &key);
 		kernel_cache_put(cache, &key, ret->bytes, ret->image.size);
 	}
-	munmap(payload, bz->payload_size);
+	free(payload);
 	return rc;
 }
 
@@ -148,7 +136,7 @@ int unpack_payload(const struct image *image, const struct bzimage *bz, const ch
 void unpack_release(struct unpacked *unpacked)
 {
 	if (unpacked->bytes)
-		munmap(unpacked->bytes, unpacked->image.size);
+		free(unpacked->bytes);
 	else if (unpacked->image.size)
 		image_close(&unpacked->image);
 	*unpacked = (struct unpacked){.image = {.fd = -1}};

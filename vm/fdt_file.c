@@ -15,6 +15,7 @@
 
 #include "loader/fit.h"
 #include "vm/error.h"
+#include "vm/write_all.h"
 
 /* Whether what is there may be replaced. 0 also where there is nothing. */
 static int check_old(const char *path, struct error *err)
@@ -41,23 +42,6 @@ static int check_old(const char *path, struct error *err)
 		path);
 }
 
-static int write_all(int fd, const void *bytes, size_t size)
-{
-	const uint8_t *p = bytes;
-
-	while (size) {
-		ssize_t n = write(fd, p, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		size -= (size_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
 static int write_new(const char *path, const void *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -66,6 +50,8 @@ static int write_new(const char *path, const void *bytes, size_t size)
 	if (fd < 0)
 		return -errno;
 	rc = write_all(fd, bytes, size);
+	if (!rc && fsync(fd) < 0)
+		rc = -errno;
 	if (close(fd) < 0 && !rc)
 		rc = -errno;
 	if (rc < 0)

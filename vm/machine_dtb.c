@@ -16,8 +16,8 @@ int machine_build_dtb(struct machine *m, struct error *err)
 	struct dtb_config dtb = {
 		.mem = m->mem,
 		.num_cpus = config->cpus,
-		.virtio_mmio = config->transport == TRANSPORT_MMIO ? m->num_virtio : 0,
-		.cmdline = m->cmdline ? m->cmdline : m->env.cmdline,
+		.virtio_mmio = machine_described_mmio(m),
+		.cmdline = machine_cmdline(m),
 	};
 
 	if (!config->dtb && !config->dump_dtb)

@@ -34,12 +34,12 @@ static int load_linux(struct machine *m, struct error *err)
 	const struct acpi_config acpi = {.num_cpus = config->cpus,
 		.i8042 = true,
 		.level_isa = config->transport == TRANSPORT_MMIO_CMDLINE,
-		.virtio_mmio = config->transport == TRANSPORT_MMIO ? m->num_virtio : 0};
+		.virtio_mmio = machine_described_mmio(m)};
 	struct loader_config loader = {
 		.kernel = m->env.kernel,
 		.initrds = m->env.initrds,
 		.num_initrds = m->env.num_initrds,
-		.cmdline = m->cmdline ? m->cmdline : m->env.cmdline,
+		.cmdline = machine_cmdline(m),
 		.boot = config->boot,
 		.kaslr = config->kaslr,
 	};

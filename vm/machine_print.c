@@ -33,7 +33,7 @@ static void print_guest(const struct machine *m, FILE *out)
 			fprintf(out, "  initrd        at 0x%llx, %llu bytes\n",
 				(unsigned long long)r->initrd_gpa,
 				(unsigned long long)r->initrd_size);
-		fprintf(out, "  command line  %s\n", m->cmdline ? m->cmdline : m->env.cmdline);
+		fprintf(out, "  command line  %s\n", machine_cmdline(m));
 	}
 	fprintf(out, "  entry         0x%llx in %s mode\n", (unsigned long long)r->entry.rip,
 		modes[r->entry.mode]);

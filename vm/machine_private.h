@@ -60,6 +60,18 @@ struct machine {
 	unsigned int num_vcpus; /* made so far */
 };
 
+/* What the kernel is told, with the words that name MMIO devices. */
+static inline const char *machine_cmdline(const struct machine *m)
+{
+	return m->cmdline ? m->cmdline : m->env.cmdline;
+}
+
+/* The MMIO devices that tables describe (ACPI, device tree), the command line not naming them. */
+static inline unsigned int machine_described_mmio(const struct machine *m)
+{
+	return m->env.config->transport == TRANSPORT_MMIO ? m->num_virtio : 0;
+}
+
 /* The wire of an interrupt; not connected where there is no KVM. */
 struct irq_line machine_wire(struct machine *m, unsigned int gsi);
 
