@@ -30,13 +30,17 @@ struct disks {
 
 static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 {
-	char name[16];
+	const bool own = disks->config->disks[i].iothread;
+	struct io_thread **thread = own ? &disks->disk[i].own : &disks->shared;
+	char name[16] = "disks";
+	int rc;
 
-	if (disks->config->disks[i].iothread) {
+	if (*thread)
+		return 0;
+	if (own)
 		snprintf(name, sizeof(name), "disk%u", i);
-		return io_thread_create(name, &disks->disk[i].own, err);
-	}
-	return disks->shared ? 0 : io_thread_create("disks", &disks->shared, err);
+	rc = io_thread_create(name, thread, err);
+	return rc < 0 ? rc : io_thread_resume(*thread, err);
 }
 
 static int open_disk(struct disks *disks, unsigned int i, struct error *err)

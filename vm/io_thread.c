@@ -52,19 +52,12 @@ int io_thread_create(const char *name, struct io_thread **ret, struct error *err
 		return error_set_errno(err, -ENOMEM, "thread %s", name);
 	snprintf(thread->name, sizeof(thread->name), "%s", name);
 	rc = event_loop_create(&thread->loop);
-	if (rc < 0)
-		goto free_thread;
-	rc = start(thread);
-	if (rc < 0)
-		goto destroy_loop;
+	if (rc < 0) {
+		free(thread);
+		return error_set_errno(err, rc, "thread %s", name);
+	}
 	*ret = thread;
 	return 0;
-
-destroy_loop:
-	event_loop_destroy(thread->loop);
-free_thread:
-	free(thread);
-	return error_set_errno(err, rc, "thread %s", name);
 }
 
 void io_thread_hold(struct io_thread *thread)

@@ -124,7 +124,6 @@ static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 		.script = config->script,
 		.log = nets->log,
 	};
-
 	int rc = net_tap_create(&tap, &nets->net[i].net, err);
 
 	return rc < 0 ? rc : open_vhost(nets, i, err);
@@ -150,13 +149,11 @@ static int open_all(struct nets *nets, struct error *err)
 	rc = io_thread_create("net", &nets->thread, err);
 	if (rc < 0)
 		return rc;
-	io_thread_hold(nets->thread);
 	rc = timer_queue_create(io_thread_loop(nets->thread), &nets->timers);
 	if (rc < 0)
 		return error_set_errno(err, rc, "networks");
-	while (!rc && nets->count < nets->config->num_nets) {
+	while (!rc && nets->count < nets->config->num_nets)
 		rc = open_net(nets, nets->count++, err);
-	}
 	return rc;
 }
 

@@ -10,8 +10,7 @@ struct event_loop;
 struct io_thread;
 
 /*
- * name is what ps and top show, at most 15 characters. Signals stay blocked as they are in the
- * caller. -errno with a line.
+ * Held as yet (see below). name is what ps and top show, at most 15 characters. -errno with a line.
  */
 int io_thread_create(const char *name, struct io_thread **ret, struct error *err);
 /* Ends and joins the thread. Nothing is on its loop any more; NULL is allowed. */
@@ -20,7 +19,8 @@ void io_thread_destroy(struct io_thread *thread);
 /*
  * Between the two nothing runs on the loop, so that what belongs to its thread may be built and
  * taken apart elsewhere. By one thread, not the loop's own; twice is once. What became ready
- * meanwhile is served afterwards. -errno with a line: it is still held.
+ * meanwhile is served afterwards. Signals are blocked as they are in the caller of resume. -errno
+ * with a line: it is still held.
  */
 void io_thread_hold(struct io_thread *thread);
 int io_thread_resume(struct io_thread *thread, struct error *err);
