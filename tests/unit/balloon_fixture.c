@@ -14,28 +14,6 @@
 struct balloon_fixture bal;
 struct vdrv upper;
 
-/* Those of drv's queues are 3 places further. */
-static void upper_layout(struct vdrv *d, unsigned int q, const struct virtqueue_layout *l)
-{
-	(void)d;
-	drv.t->queue_layout(&drv, REPORTING_LINUX + q, l);
-}
-
-static void upper_enable(struct vdrv *d, unsigned int q)
-{
-	(void)d;
-	drv.t->queue_enable(&drv, REPORTING_LINUX + q);
-}
-
-static void upper_notify(struct vdrv *d, unsigned int q)
-{
-	(void)d;
-	drv.t->notify(&drv, REPORTING_LINUX + q);
-}
-
-static const struct vdrv_transport upper_transport = {
-	.queue_layout = upper_layout, .queue_enable = upper_enable, .notify = upper_notify};
-
 /* Chains that the driver would find used now. */
 static unsigned int used(const struct vdrv_queue *q)
 {
@@ -94,9 +72,8 @@ static void create(enum rig_kind kind)
 	assert_int_equal(virtio_balloon_create(&bal.config, &bal.b), 0);
 	rig_plug(&vrig, virtio_balloon_device(bal.b));
 	vdrv_attach(&drv, &vrig);
-	memset(&upper, 0, sizeof(upper));
-	upper.rig = &vrig;
-	upper.t = &upper_transport;
+	upper = drv;
+	upper.first = REPORTING_LINUX;
 }
 
 static void destroy(void)

@@ -15,15 +15,15 @@
 
 static uint64_t offered(void)
 {
-	return con.transport.features(&con.pair[0], 0) |
-	       (uint64_t)con.transport.features(&con.pair[0], 1) << 32;
+	return con.pair[0].t->features(&con.pair[0], 0) |
+	       (uint64_t)con.pair[0].t->features(&con.pair[0], 1) << 32;
 }
 
 static unsigned int num_queues(void)
 {
 	unsigned int n = 0;
 
-	while (n / 2 < CON_PAIRS && con.transport.queue_max(&con.pair[n / 2], n % 2))
+	while (n / 2 < CON_PAIRS && con.pair[0].t->queue_max(&con.pair[n / 2], n % 2))
 		n++;
 	return n;
 }
@@ -35,7 +35,7 @@ static uint64_t cfg(uint32_t off, unsigned int size)
 
 static uint8_t take_irq(void)
 {
-	return con.transport.take_irq(&con.pair[0]);
+	return con.pair[0].t->take_irq(&con.pair[0]);
 }
 
 /* ---- identity and configuration ---- */
@@ -44,8 +44,8 @@ static void test_5_3_2_queues(void **state)
 {
 	(void)state;
 	assert_int_equal(num_queues(), 2);
-	assert_int_equal(con.transport.queue_max(&con.pair[0], CON_RX), VIRTIO_CONSOLE_QUEUE_SIZE);
-	assert_int_equal(con.transport.queue_max(&con.pair[0], CON_TX), VIRTIO_CONSOLE_QUEUE_SIZE);
+	assert_int_equal(con.pair[0].t->queue_max(&con.pair[0], CON_RX), VIRTIO_CONSOLE_QUEUE_SIZE);
+	assert_int_equal(con.pair[0].t->queue_max(&con.pair[0], CON_TX), VIRTIO_CONSOLE_QUEUE_SIZE);
 }
 
 static void test_5_3_3_features(void **state)
@@ -113,7 +113,7 @@ static void test_5_3_4_layout(void **state)
 static void test_5_3_5_emergency_write(void **state)
 {
 	(void)state;
-	assert_int_equal(con.transport.status(&con.pair[0]), 0);
+	assert_int_equal(con.pair[0].t->status(&con.pair[0]), 0);
 	vdrv_set_cfg(&con.pair[0], 8, 4, 'a');
 	vdrv_set_cfg(&con.pair[0], 8, 4, 0xffffff00 | 'b');
 	vdrv_set_cfg(&con.pair[0], 8, 2, 'c');
@@ -182,16 +182,16 @@ static void test_5_3_6_resize(void **state)
 	(void)state;
 	con_start(CON_ALL);
 	take_irq();
-	generation = con.transport.generation(&con.pair[0]);
+	generation = con.pair[0].t->generation(&con.pair[0]);
 	fake_chardev_event(&con.dev[0], CHARDEV_RESIZED);
 	assert_int_equal(take_irq(), 0); /* it is the same */
 	con.dev[0].cols = 132;
 	assert_int_equal(cfg(0, 2), 80);
 	fake_chardev_event(&con.dev[0], CHARDEV_RESIZED);
 	assert_int_equal(take_irq(), VIRTIO_ISR_CONFIG);
-	assert_int_not_equal(con.transport.generation(&con.pair[0]), generation);
+	assert_int_not_equal(con.pair[0].t->generation(&con.pair[0]), generation);
 	assert_int_equal(cfg(0, 4), 132 | 25 << 16);
-	con.transport.set_status(&con.pair[0], 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
 	con.dev[0].rows = 50;
 	fake_chardev_event(&con.dev[0], CHARDEV_RESIZED);
 	assert_int_equal(take_irq(), 0);
@@ -307,7 +307,7 @@ static void test_output_blocked_is_left_alone(void **state)
 	fake_chardev_allow(&con.dev[0], 0);
 	con_send(0, "abc", 3);
 	for (unsigned int i = 0; i < 100; i++)
-		con.transport.notify(&con.pair[0], CON_TX);
+		con.pair[0].t->notify(&con.pair[0], CON_TX);
 	assert_int_equal(con.dev[0].writes, 1);
 	fake_chardev_allow(&con.dev[0], SIZE_MAX);
 	con_expect_output(0, "abc");
@@ -433,7 +433,7 @@ static void test_input_waits_for_buffers(void **state)
 	assert_int_equal(con.pair[0].notifications, 0);
 	/* And if it does, that is nothing to bother the back end with. */
 	for (unsigned int i = 0; i < 10; i++)
-		con.transport.notify(&con.pair[0], CON_RX);
+		con.pair[0].t->notify(&con.pair[0], CON_RX);
 	assert_int_equal(con.dev[0].kicks, 2);
 }
 
@@ -513,8 +513,8 @@ static void test_2_4_reset_during_output(void **state)
 	fake_chardev_allow(&con.dev[0], 2);
 	con_send(0, "abcdef", 6);
 	con_send(0, "ghi", 3);
-	con.transport.set_status(&con.pair[0], 0);
-	assert_int_equal(con.transport.status(&con.pair[0]), 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
+	assert_int_equal(con.pair[0].t->status(&con.pair[0]), 0);
 	con_start(CON_ALL);
 	con_send(0, "new", 3); /* tx_ready is still owed */
 	con_expect_output(0, "ab");
@@ -523,7 +523,7 @@ static void test_2_4_reset_during_output(void **state)
 	assert_int_equal(con_sent(0), 1);
 	fake_chardev_allow(&con.dev[0], 0);
 	con_send(0, "x", 1);
-	con.transport.set_status(&con.pair[0], 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
 	fake_chardev_allow(&con.dev[0], SIZE_MAX); /* to a device that is not running */
 	con_expect_output(0, "");
 }
@@ -535,7 +535,7 @@ static void test_2_4_reset_with_buffers_held(void **state)
 	con_post(0, 40, 4);
 	fake_chardev_type(&con.dev[0], "before", 6);
 	con_expect_input(0, "before");
-	con.transport.set_status(&con.pair[0], 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
 	fake_chardev_type(&con.dev[0], "after", 5);
 	assert_int_equal(con.dev[0].in_len, 5);
 	con_start(CON_ALL);
@@ -555,13 +555,13 @@ static void test_reset_between_room_and_input(void **state)
 	con_start(CON_ALL);
 	con_post(0, 4, 8);
 	assert_int_equal(dev->handler->rx_room(dev->opaque), 32);
-	con.transport.set_status(&con.pair[0], 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
 	dev->handler->rx(dev->opaque, text, 4);
 	con_expect_input(0, "");
 	con_start(CON_ALL);
 	con_post(0, 4, 8);
 	assert_int_equal(dev->handler->rx_room(dev->opaque), 32);
-	con.transport.queue_reset(&con.pair[0], CON_RX);
+	con.pair[0].t->queue_reset(&con.pair[0], CON_RX);
 	dev->handler->rx(dev->opaque, text, 4);
 	con_expect_input(0, "");
 	vdrv_queue_setup(&con.pair[0], CON_RX, 16);
@@ -581,11 +581,11 @@ static void test_2_6_1_queue_reset(void **state)
 	fake_chardev_type(&con.dev[0], "a", 1);
 	fake_chardev_allow(&con.dev[0], 1);
 	con_send(0, "xyz", 3);
-	con.transport.queue_reset(d, CON_RX);
+	con.pair[0].t->queue_reset(d, CON_RX);
 	con_expect_input(0, "a");
 	fake_chardev_type(&con.dev[0], "b", 1);
 	assert_int_equal(con.dev[0].in_len, 1);
-	con.transport.queue_reset(d, CON_TX);
+	con.pair[0].t->queue_reset(d, CON_TX);
 	fake_chardev_allow(&con.dev[0], SIZE_MAX);
 	con_expect_output(0, "x");
 	vdrv_queue_setup(d, CON_TX, 16);

@@ -75,7 +75,7 @@ static void test_control_notifications(void **state)
 
 	(void)state;
 	con_start(con.kind == RIG_MMIO ? CON_PLAIN | VIRTIO_CONSOLE_F_MULTIPORT : CON_MULTI);
-	assert_int_equal(con.transport.take_irq(&con.pair[0]), 0);
+	assert_int_equal(con.pair[0].t->take_irq(&con.pair[0]), 0);
 	con_post(CON_CONTROL, 8, 64);
 	assert_int_equal(d->notifications, 1);
 	con_tell(UINT32_MAX, CON_DEVICE_READY, 1);
@@ -255,16 +255,16 @@ static void test_5_3_6_2_resize(void **state)
 {
 	(void)state;
 	con_handshake(CON_MULTI);
-	con.transport.take_irq(&con.pair[0]);
+	con.pair[0].t->take_irq(&con.pair[0]);
 	vdrv_want_irq(&con.pair[CON_CONTROL], CON_RX, 0);
 	resize(SECOND);
 	con_expect(SECOND, CON_RESIZE, 0, new_size, sizeof(new_size));
-	assert_int_equal(con.transport.take_irq(&con.pair[0]), VIRTIO_ISR_QUEUE);
+	assert_int_equal(con.pair[0].t->take_irq(&con.pair[0]), VIRTIO_ISR_QUEUE);
 	vdrv_want_irq(&con.pair[CON_CONTROL], CON_RX, 0);
 	resize(0);
 	con_expect(0, CON_RESIZE, 0, new_size, sizeof(new_size));
 	assert_int_equal(
-		con.transport.take_irq(&con.pair[0]), VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG);
+		con.pair[0].t->take_irq(&con.pair[0]), VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG);
 	resize(AGENT); /* no console */
 	con_expect_none();
 	con_handshake(CON_MULTI); /* they are told anew */
@@ -318,7 +318,7 @@ static void test_2_4_reset_forgets(void **state)
 	con_tell(AGENT, CON_PORT_OPEN, 1);
 	fake_chardev_type(&con.dev[AGENT], "1", 1);
 	con_expect_input(con_pair(AGENT), "1");
-	con.transport.set_status(&con.pair[0], 0);
+	con.pair[0].t->set_status(&con.pair[0], 0);
 	connect_host(false);
 	resize(SECOND);
 	con_start(CON_MULTI);
@@ -342,13 +342,13 @@ static void test_2_6_1_control_queue_reset(void **state)
 
 	(void)state;
 	con_handshake(CON_MULTI);
-	con.transport.queue_reset(d, CON_RX);
+	con.pair[0].t->queue_reset(d, CON_RX);
 	connect_host(false);
 	vdrv_queue_setup(d, CON_RX, 16);
 	con_expect_none();
 	con_post(CON_CONTROL, 2, 64);
 	con_expect(AGENT, CON_PORT_OPEN, 0, NULL, 0);
-	con.transport.queue_reset(d, CON_TX);
+	con.pair[0].t->queue_reset(d, CON_TX);
 	vdrv_queue_setup(d, CON_TX, 16);
 	con_tell(AGENT, CON_PORT_READY, 1);
 	con_expect(AGENT, CON_PORT_NAME, 1, "agent.0", 7);

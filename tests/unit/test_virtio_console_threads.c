@@ -221,7 +221,7 @@ static void *other_vcpu(void *arg)
 		if (i % 16 == 0)
 			vdrv_set_cfg(&con.pair[0], 8, 4, 'e');
 		vdrv_cfg(&con.pair[0], 0, 8);
-		con.transport.notify(&con.pair[0], i % 2);
+		con.pair[0].t->notify(&con.pair[0], i % 2);
 		sched_yield();
 	}
 	return NULL;
@@ -276,7 +276,7 @@ static void test_storm(void **state)
 			sched_yield();
 		}
 		if (i % 5 == 0 && con.pair[0].negotiated & VIRTIO_F_RING_RESET)
-			con.transport.queue_reset(&con.pair[0], i / 5 % 2);
+			con.pair[0].t->queue_reset(&con.pair[0], i / 5 % 2);
 		assert_false(con_needs_reset());
 	}
 	atomic_store(&host.over, true);

@@ -96,10 +96,10 @@ static void test_5_1_6_5_2_mac(void **state)
 	assert_int_equal(net_control(MAC, 1, mine, 7), ERR);
 	assert_int_equal(net_control(MAC, 1, NULL, 0), ERR);
 	assert_int_equal(mac(), before);
-	generation = nf.transport.generation(&nf.pair[0]);
+	generation = nf.pair[0].t->generation(&nf.pair[0]);
 	assert_int_equal(net_control(MAC, 1, mine, 6), OK);
 	assert_int_equal(mac(), 0x0c0a08060402);
-	assert_int_not_equal(nf.transport.generation(&nf.pair[0]), generation);
+	assert_int_not_equal(nf.pair[0].t->generation(&nf.pair[0]), generation);
 	net_start(NET_ALL & ~VIRTIO_NET_F_CTRL_MAC_ADDR);
 	assert_int_equal(net_control(MAC, 1, mine, 6), OK);
 	net_start(NET_ALL & ~(VIRTIO_NET_F_CTRL_MAC_ADDR | VIRTIO_NET_F_CTRL_RX));
@@ -244,10 +244,10 @@ static void test_5_1_2_control_queue_number(void **state)
 	(void)state;
 	/* behind the last pair, if the driver knows of more than one; else behind that */
 	start_pairs(NET_MQ);
-	assert_int_equal(nf.control, 2 * NET_PAIRS);
+	assert_int_equal(nf.pair[NET_PAIRS].first, 2 * NET_PAIRS);
 	assert_int_equal(net_control(RX, 0, &on, 1), OK);
 	net_start(NET_ALL);
-	assert_int_equal(nf.control, 2);
+	assert_int_equal(nf.pair[NET_PAIRS].first, 2);
 	assert_int_equal(net_control(RX, 0, &on, 1), OK);
 	assert_false(net_needs_reset());
 }
@@ -399,7 +399,7 @@ static void test_5_1_2_queues_not_negotiated(void **state)
 
 		assert_true(net_negotiate(NET_RING));
 		net_setup_queues();
-		nf.control = 2 * NET_PAIRS;
+		nf.pair[NET_PAIRS].first = 2 * NET_PAIRS;
 		vdrv_queue_setup(d, q % 2, 64);
 		vdrv_driver_ok(&nf.pair[0]);
 		memset(vdrv_at(d, bufs[0].gpa, bufs[0].len), 0, bufs[0].len);

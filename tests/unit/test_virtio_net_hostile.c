@@ -63,7 +63,7 @@ static void restart(void)
 static void expect_error(void)
 {
 	assert_true(net_needs_reset());
-	assert_true(nf.transport.take_irq(&nf.pair[0]) & VIRTIO_ISR_CONFIG);
+	assert_true(nf.pair[0].t->take_irq(&nf.pair[0]) & VIRTIO_ISR_CONFIG);
 	net_expect_none_sent();
 	/* The back end is not asked for frames that nobody takes. */
 	net_arrive(0, 50, 1);
@@ -88,7 +88,7 @@ static void set_descs(enum where w, uint64_t table, const struct desc *descs)
 static void go(enum where w, uint16_t head)
 {
 	vdrv_expose(driver(w), queue(w), head);
-	nf.transport.notify(driver(w), queue(w));
+	nf.pair[0].t->notify(driver(w), queue(w));
 	net_run();
 }
 
@@ -257,7 +257,7 @@ static void test_header_does_not_fit(void **state)
 				p = vdrv_at(&nf.pair[0], GOOD, 128);
 				memset(p, 0xa5, 128);
 				net_add(0, NET_RX, &(struct vdrv_buf){GOOD + 64, len}, 0, 1, false);
-				nf.transport.notify(&nf.pair[0], NET_RX);
+				nf.pair[0].t->notify(&nf.pair[0], NET_RX);
 				net_arrive(0, 40, 1);
 				net_arrive(0, 40, 1);
 				for (unsigned int b = 0; b < 128; b++)
@@ -304,7 +304,7 @@ static void test_available_index(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(ahead); i++)
 		for (unsigned int w = 0; w < NUM_WHERE; w++) {
 			memcpy(driver(w)->q[queue(w)].avail + 2, &ahead[i], 2);
-			nf.transport.notify(driver(w), queue(w));
+			nf.pair[0].t->notify(driver(w), queue(w));
 			net_run();
 			expect_error();
 		}
@@ -336,7 +336,7 @@ static void test_kicks_for_nothing(void **state)
 	for (unsigned int n = 0; n < 1000; n++) {
 		net_arrive(0, 50, (uint8_t)n);
 		for (unsigned int w = 0; w < NUM_WHERE; w++)
-			nf.transport.notify(driver(w), queue(w));
+			nf.pair[0].t->notify(driver(w), queue(w));
 	}
 	assert_int_equal(nf.fake.queued[0].num, 1000);
 	assert_int_equal(nf.fake.sends, 0);
@@ -362,7 +362,7 @@ static void test_buffers_over_the_rings(void **state)
 							       : l->used,
 					512},
 				0, 1, false);
-		nf.transport.notify(&nf.pair[0], NET_RX);
+		nf.pair[0].t->notify(&nf.pair[0], NET_RX);
 		for (unsigned int n = 0; n < 64; n++)
 			net_arrive(0, 400, (uint8_t)(n * 37));
 		restart();

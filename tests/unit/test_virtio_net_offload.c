@@ -135,8 +135,8 @@ static void test_all_back_ends(void **state)
 
 		nf.info.send_offloads = nf.info.recv_offloads = offloads;
 		net_restart();
-		high = nf.transport.features(&nf.pair[0], 1);
-		features = high << 32 | nf.transport.features(&nf.pair[0], 0);
+		high = nf.pair[0].t->features(&nf.pair[0], 1);
+		features = high << 32 | nf.pair[0].t->features(&nf.pair[0], 0);
 		net_start(features);
 		net_post(0, 2, 512);
 		assert_false(nf.fake.offloads & ~offloads);

@@ -203,7 +203,7 @@ static void *other_vcpu(void *opaque)
 	(void)opaque;
 	for (unsigned int i = 0; !atomic_load(&host.over); i++) {
 		vdrv_cfg(&nf.pair[0], 0, 8);
-		nf.transport.notify(&nf.pair[i % 3], i / 3 % 2);
+		nf.pair[0].t->notify(&nf.pair[i % 3], i / 3 % 2);
 		if (i % 16 == 0)
 			virtio_net_announce(nf.vnet);
 		sched_yield();
@@ -293,7 +293,7 @@ static void test_storm(void **state)
 			sched_yield();
 		}
 		if (i % 5 == 0 && nf.pair[0].negotiated & VIRTIO_F_RING_RESET)
-			nf.transport.queue_reset(&nf.pair[0], i / 5 % 2);
+			nf.pair[0].t->queue_reset(&nf.pair[0], i / 5 % 2);
 		assert_false(net_needs_reset());
 	}
 	atomic_store(&host.over, true);

@@ -188,7 +188,7 @@ static void signal_fd(int fd)
 
 static void kick(unsigned int pair, unsigned int queue)
 {
-	nf.transport.notify(&nf.pair[pair], queue);
+	nf.pair[0].t->notify(&nf.pair[pair], queue);
 	net_run();
 }
 
@@ -270,7 +270,7 @@ static void test_queue_reset(void **state)
 	net_start(CHOSEN | VIRTIO_F_RING_RESET);
 	kick(0, NET_RX);
 	kick(0, NET_TX);
-	nf.transport.queue_reset(&nf.pair[0], NET_TX);
+	nf.pair[0].t->queue_reset(&nf.pair[0], NET_TX);
 	assert_int_equal(ring(0, NET_TX)->tap, -1);
 	assert_started(0, NET_RX);
 	kick(0, NET_TX);

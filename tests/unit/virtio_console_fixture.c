@@ -19,64 +19,17 @@ enum {
 
 struct con con;
 
-/* ---- a pair's driver: queue q of it is another one of the device ---- */
+/* ---- life ---- */
 
-static const struct vdrv_transport *real(void)
-{
-	return con.kind == RIG_MMIO ? &vdrv_mmio : &vdrv_pci;
-}
-
-static unsigned int shift(const struct vdrv *d, unsigned int q)
-{
-	return 2 * (unsigned int)(d - con.pair) + q;
-}
-
-static uint32_t queue_max(struct vdrv *d, unsigned int q)
-{
-	return real()->queue_max(d, shift(d, q));
-}
-
-static void queue_layout(struct vdrv *d, unsigned int q, const struct virtqueue_layout *l)
-{
-	real()->queue_layout(d, shift(d, q), l);
-}
-
-static void queue_enable(struct vdrv *d, unsigned int q)
-{
-	real()->queue_enable(d, shift(d, q));
-}
-
-static bool queue_enabled(struct vdrv *d, unsigned int q)
-{
-	return real()->queue_enabled(d, shift(d, q));
-}
-
-static void queue_reset(struct vdrv *d, unsigned int q)
-{
-	real()->queue_reset(d, shift(d, q));
-}
-
-static void notify(struct vdrv *d, unsigned int q)
-{
-	real()->notify(d, shift(d, q));
-}
-
+/* Each pair has a driver: queue q of it is another one of the device. */
 static void attach(void)
 {
 	vdrv_attach(&con.pair[0], &con.rig);
-	con.transport = *real();
-	con.transport.queue_max = queue_max;
-	con.transport.queue_layout = queue_layout;
-	con.transport.queue_enable = queue_enable;
-	con.transport.queue_enabled = queue_enabled;
-	con.transport.queue_reset = queue_reset;
-	con.transport.notify = notify;
-	con.pair[0].t = &con.transport;
-	for (unsigned int k = 1; k < CON_PAIRS; k++)
+	for (unsigned int k = 1; k < CON_PAIRS; k++) {
 		con.pair[k] = con.pair[0];
+		con.pair[k].first = 2 * k;
+	}
 }
-
-/* ---- life ---- */
 
 void con_plug(struct virtio_device *vdev)
 {

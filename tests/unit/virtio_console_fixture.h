@@ -33,7 +33,6 @@ struct con {
 	struct fake_chardev dev[VIRTIO_CONSOLE_MAX_PORTS];
 	unsigned int num_ports;
 	struct vdrv pair[CON_PAIRS];
-	struct vdrv_transport transport; /* the real one, but for the queue's number */
 	struct vdrv_buf posted[CON_PAIRS][VIRTIO_CONSOLE_QUEUE_SIZE];
 	uint64_t brk;
 };

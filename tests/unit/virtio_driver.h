@@ -51,6 +51,7 @@ struct vdrv_queue {
 struct vdrv {
 	struct rig *rig;
 	const struct vdrv_transport *t;
+	unsigned int first; /* the device's queue that is this driver's queue 0 */
 	uint64_t negotiated;
 	uint64_t brk; /* next free byte of RAM */
 	struct vdrv_queue q[TD_QUEUES];

@@ -36,7 +36,7 @@ static void set_features(struct vdrv *d, uint32_t select, uint32_t value)
 
 static uint32_t queue_max(struct vdrv *d, unsigned int q)
 {
-	put(d, 0x30, q);
+	put(d, 0x30, d->first + q);
 	return get(d, 0x34);
 }
 
@@ -48,7 +48,7 @@ static void put64(struct vdrv *d, uint64_t reg, uint64_t value)
 
 static void queue_layout(struct vdrv *d, unsigned int q, const struct virtqueue_layout *l)
 {
-	put(d, 0x30, q);
+	put(d, 0x30, d->first + q);
 	put(d, 0x38, l->size);
 	put64(d, 0x80, l->desc);
 	put64(d, 0x90, l->avail);
@@ -57,25 +57,25 @@ static void queue_layout(struct vdrv *d, unsigned int q, const struct virtqueue_
 
 static void queue_enable(struct vdrv *d, unsigned int q)
 {
-	put(d, 0x30, q);
+	put(d, 0x30, d->first + q);
 	put(d, 0x44, 1);
 }
 
 static bool queue_enabled(struct vdrv *d, unsigned int q)
 {
-	put(d, 0x30, q);
+	put(d, 0x30, d->first + q);
 	return get(d, 0x44);
 }
 
 static void queue_reset(struct vdrv *d, unsigned int q)
 {
-	put(d, 0x30, q);
+	put(d, 0x30, d->first + q);
 	put(d, 0xc0, 1);
 }
 
 static void notify(struct vdrv *d, unsigned int q)
 {
-	put(d, 0x50, q);
+	put(d, 0x50, d->first + q);
 }
 
 static uint32_t generation(struct vdrv *d)

@@ -129,7 +129,7 @@ static void set_features(struct vdrv *d, uint32_t select, uint32_t value)
 
 static void select_queue(struct vdrv *d, unsigned int q)
 {
-	vdrv_mmio_write(d, d->common + 0x16, 2, q);
+	vdrv_mmio_write(d, d->common + 0x16, 2, d->first + q);
 }
 
 static uint32_t queue_max(struct vdrv *d, unsigned int q)
@@ -153,8 +153,8 @@ static void queue_layout(struct vdrv *d, unsigned int q, const struct virtqueue_
 	put64(d, 0x30, l->used);
 	if (d->rig->kind != RIG_PCI_MSIX)
 		return;
-	vdrv_mmio_write(d, d->common + 0x1a, 2, q + 1);
-	must(vdrv_mmio_read(d, d->common + 0x1a, 2) == q + 1);
+	vdrv_mmio_write(d, d->common + 0x1a, 2, d->first + q + 1);
+	must(vdrv_mmio_read(d, d->common + 0x1a, 2) == d->first + q + 1);
 }
 
 static void queue_enable(struct vdrv *d, unsigned int q)
@@ -181,7 +181,7 @@ static void notify(struct vdrv *d, unsigned int q)
 
 	select_queue(d, q);
 	at = d->notify + vdrv_mmio_read(d, d->common + 0x1e, 2) * d->notify_step;
-	bus_write(d->notify_pio ? d->rig->machine.pio : d->rig->machine.mmio, at, 2, q);
+	bus_write(d->notify_pio ? d->rig->machine.pio : d->rig->machine.mmio, at, 2, d->first + q);
 }
 
 static uint32_t generation(struct vdrv *d)

@@ -20,66 +20,17 @@ enum {
 struct net_fixture nf;
 const uint8_t net_mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
 
-/* ---- a pair's driver: queue q of it is another one of the device ---- */
+/* ---- life ---- */
 
-static const struct vdrv_transport *real(void)
-{
-	return nf.kind == RIG_MMIO ? &vdrv_mmio : &vdrv_pci;
-}
-
-static unsigned int shift(const struct vdrv *d, unsigned int q)
-{
-	const unsigned int pair = (unsigned int)(d - nf.pair);
-
-	return pair == NET_PAIRS ? nf.control + q : 2 * pair + q;
-}
-
-static uint32_t queue_max(struct vdrv *d, unsigned int q)
-{
-	return real()->queue_max(d, shift(d, q));
-}
-
-static void queue_layout(struct vdrv *d, unsigned int q, const struct virtqueue_layout *l)
-{
-	real()->queue_layout(d, shift(d, q), l);
-}
-
-static void queue_enable(struct vdrv *d, unsigned int q)
-{
-	real()->queue_enable(d, shift(d, q));
-}
-
-static bool queue_enabled(struct vdrv *d, unsigned int q)
-{
-	return real()->queue_enabled(d, shift(d, q));
-}
-
-static void queue_reset(struct vdrv *d, unsigned int q)
-{
-	real()->queue_reset(d, shift(d, q));
-}
-
-static void notify(struct vdrv *d, unsigned int q)
-{
-	real()->notify(d, shift(d, q));
-}
-
+/* Each pair has a driver: queue q of it is another one of the device. */
 static void attach(void)
 {
 	vdrv_attach(&nf.pair[0], &nf.rig);
-	nf.transport = *real();
-	nf.transport.queue_max = queue_max;
-	nf.transport.queue_layout = queue_layout;
-	nf.transport.queue_enable = queue_enable;
-	nf.transport.queue_enabled = queue_enabled;
-	nf.transport.queue_reset = queue_reset;
-	nf.transport.notify = notify;
-	nf.pair[0].t = &nf.transport;
-	for (unsigned int k = 1; k <= NET_PAIRS; k++)
+	for (unsigned int k = 1; k <= NET_PAIRS; k++) {
 		nf.pair[k] = nf.pair[0];
+		nf.pair[k].first = 2 * k;
+	}
 }
-
-/* ---- life ---- */
 
 void net_plug(struct virtio_net *vnet)
 {
@@ -141,7 +92,7 @@ bool net_negotiate(uint64_t features)
 	const unsigned int pairs = nf.config.max_pairs ? nf.config.max_pairs : 1;
 	const bool accepted = vdrv_negotiate(&nf.pair[0], features);
 
-	nf.control = features & VIRTIO_NET_F_MQ ? 2 * pairs : 2;
+	nf.pair[NET_PAIRS].first = features & VIRTIO_NET_F_MQ ? 2 * pairs : 2;
 	for (unsigned int k = 0; k <= NET_PAIRS; k++) {
 		nf.pair[k].negotiated = features;
 		nf.pair[k].brk = RIG_RAM_BASE + k * DRIVER_RAM;

@@ -38,8 +38,6 @@ struct net_fixture {
 	struct fake_net fake;
 	struct virtio_net *vnet;
 	struct vdrv pair[NET_PAIRS + 1]; /* the last one is the control queue's */
-	struct vdrv_transport transport; /* the real one, but for the queue's number */
-	unsigned int control;		 /* the control queue's */
 	struct vdrv_buf posted[NET_PAIRS][VIRTQ_MAX_SIZE];
 	bool dirty; /* frames were dropped: there may be bytes of them behind others (2.7.8.2) */
 	uint64_t brk;
