@@ -88,22 +88,23 @@ static void put_memory(struct fdt_out *out, const struct guest_mem *mem)
 
 /* ---- devices with registers in memory ---- */
 
+/* Left open. */
+static void begin_apic(struct fdt_out *out, const char *compatible, uint32_t base)
+{
+	fdt_out_begin(out, "interrupt-controller@%x", base);
+	fdt_out_string(out, "compatible", compatible);
+	reg(out, base, 4 * KiB);
+	fdt_out_flag(out, "interrupt-controller");
+	fdt_out_cell(out, "#interrupt-cells", 2);
+	fdt_out_cell(out, "#address-cells", 0);
+}
+
 static void put_apics(struct fdt_out *out)
 {
-	fdt_out_begin(out, "interrupt-controller@%x", LAYOUT_IOAPIC_BASE);
-	fdt_out_string(out, "compatible", "intel,ce4100-ioapic");
-	reg(out, LAYOUT_IOAPIC_BASE, 4 * KiB);
-	fdt_out_flag(out, "interrupt-controller");
-	fdt_out_cell(out, "#interrupt-cells", 2);
-	fdt_out_cell(out, "#address-cells", 0);
+	begin_apic(out, "intel,ce4100-ioapic", LAYOUT_IOAPIC_BASE);
 	fdt_out_cell(out, "phandle", IOAPIC);
 	fdt_out_end(out);
-	fdt_out_begin(out, "interrupt-controller@%x", LAYOUT_LAPIC_BASE);
-	fdt_out_string(out, "compatible", "intel,ce4100-lapic");
-	reg(out, LAYOUT_LAPIC_BASE, 4 * KiB);
-	fdt_out_flag(out, "interrupt-controller");
-	fdt_out_cell(out, "#interrupt-cells", 2);
-	fdt_out_cell(out, "#address-cells", 0);
+	begin_apic(out, "intel,ce4100-lapic", LAYOUT_LAPIC_BASE);
 	fdt_out_flag(out, "intel,virtual-wire-mode");
 	fdt_out_end(out);
 }

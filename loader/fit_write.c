@@ -85,17 +85,22 @@ static int write_data(
 	return 0;
 }
 
+static void describe_image(struct fdt_out *out, const char *description, const char *type)
+{
+	fdt_out_string(out, "description", description);
+	fdt_out_string(out, "type", type);
+	fdt_out_string(out, "arch", "x86_64");
+	fdt_out_string(out, "os", "linux");
+	fdt_out_string(out, "compression", "none");
+}
+
 static int write_kernel(struct writer *w, size_t i, struct error *err)
 {
 	struct fdt_out *out = &w->out;
 	int rc;
 
 	fdt_out_begin(out, "kernel-%zu", i + 1);
-	fdt_out_string(out, "description", "Linux kernel");
-	fdt_out_string(out, "type", "kernel_noload");
-	fdt_out_string(out, "arch", "x86_64");
-	fdt_out_string(out, "os", "linux");
-	fdt_out_string(out, "compression", "none");
+	describe_image(out, "Linux kernel", "kernel_noload");
 	fdt_out_cell(out, "load", 0);
 	fdt_out_cell(out, "entry", 0);
 	rc = write_data(out, w->configs[i].kernel, 1, err);
@@ -109,11 +114,7 @@ static int write_ramdisk(struct writer *w, size_t i, struct error *err)
 	int rc;
 
 	fdt_out_begin(out, "ramdisk-%zu", i + 1);
-	fdt_out_string(out, "description", "initial RAM disk");
-	fdt_out_string(out, "type", "ramdisk");
-	fdt_out_string(out, "arch", "x86_64");
-	fdt_out_string(out, "os", "linux");
-	fdt_out_string(out, "compression", "none");
+	describe_image(out, "initial RAM disk", "ramdisk");
 	rc = write_data(out, w->configs[i].initrds, w->configs[i].num_initrds, err);
 	fdt_out_end(out);
 	return rc;
