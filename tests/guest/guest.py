@@ -13,6 +13,7 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -149,34 +150,33 @@ class Guest:
         self.child.close()
 
 
-def rss(pid: int, ram: int) -> tuple[int, int]:
-    """Resident bytes of the guest's RAM, which is one mapping of that many bytes, and of the rest.
+def mapped(pid: int) -> Iterator[tuple[str, int, int]]:
+    """Of each mapping of a process the file, the size and how much of it is resident, in bytes.
 
-    Bytes, as the kernel counts pages: those that it shares with other processes, too.
+    As the kernel counts pages: those that it shares with other processes, too.
     """
-    size, inside = "", 0
-    with open(f"/proc/{pid}/smaps", encoding="ascii") as smaps:
-        for line in smaps:
-            if line.startswith("Size:"):
-                size = line.split()[1]
-            elif line.startswith("Rss:") and size == str(ram // 1024):
-                inside = int(line.split()[1]) * 1024
-                break
-        else:
-            raise ValueError(f"no mapping of {ram} bytes")
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        total = next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Rss:"))
-    return inside, total - inside
-
-
-def mappings(pid: int) -> str:
-    """Resident KiB of each mapping that has 64 or more: for a test that finds them too many."""
-    lines, name = [], ""
+    name, size = "", 0
     with open(f"/proc/{pid}/smaps", encoding="ascii") as smaps:
         for line in smaps:
             words = line.split()
             if "-" in words[0]:
                 name = words[5] if len(words) > 5 else "anonymous"
-            elif words[0] == "Rss:" and int(words[1]) >= 64:
-                lines.append(f"{words[1]} {name}")
-    return "\n".join(lines)
+            elif words[0] == "Size:":
+                size = int(words[1]) * 1024
+            elif words[0] == "Rss:":
+                yield name, size, int(words[1]) * 1024
+
+
+def rss(pid: int, ram: int) -> tuple[int, int]:
+    """Resident bytes of the guest's RAM, one mapping of that many bytes, and of the rest."""
+    found = list(mapped(pid))
+    inside = next((resident for _, size, resident in found if size == ram), None)
+    if inside is None:
+        raise ValueError(f"no mapping of {ram} bytes")
+    return inside, sum(resident for _, _, resident in found) - inside
+
+
+def mappings(pid: int) -> str:
+    """Resident KiB of each mapping that has 64 or more: for a test that finds them too many."""
+    lines = [f"{resident // 1024} {name}" for name, _, resident in mapped(pid)]
+    return "\n".join(line for line in lines if int(line.split()[0]) >= 64)
