@@ -11,7 +11,7 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum { PRESENCE = 0x12345678, SCI_SOURCES = 0x0721 };
 

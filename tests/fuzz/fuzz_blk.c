@@ -16,7 +16,7 @@
 #include "devices/blk.h"
 #include "vm/event_loop.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/blk_fixture.c"

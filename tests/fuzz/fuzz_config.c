@@ -19,7 +19,7 @@
 #include "vm/config.h"
 #include "vm/error.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum { MAX_ARGS = 64, INPUT_SIZE = 4096, CMDLINE_SIZE = 2048 };
 

@@ -14,7 +14,7 @@
 #include "vm/kernel_find.h"
 #include "vm/suggest.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum { INPUT_SIZE = 2048 };
 

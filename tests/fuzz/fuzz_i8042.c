@@ -13,7 +13,7 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"

@@ -10,7 +10,7 @@
 #include "devices/msix.h"
 #include "devices/pci.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum { VECTORS = 9, TABLE = 0x20, PBA = 0x100, BAR_SIZE = 0x200, CAP = 0x40, STEP = 11 };
 

@@ -28,7 +28,7 @@
 #include "../../devices/net/slirp_private.h"
 #include "vm/event_loop.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 #include "../unit/fake_clock.c"
 #include "../unit/net_packet.c"

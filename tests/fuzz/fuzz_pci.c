@@ -13,7 +13,7 @@
 #include "vm/bus.h"
 #include "vm/layout.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum { FUNCTIONS = 3, STEP = 12, MAX_STEPS = 400 };
 

@@ -16,7 +16,7 @@
 #include "devices/rtc.h"
 #include "vm/bus.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"

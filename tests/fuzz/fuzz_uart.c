@@ -12,7 +12,7 @@
 #include "devices/uart.h"
 #include "vm/bus.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_chardev.c"

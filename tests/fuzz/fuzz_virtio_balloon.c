@@ -19,7 +19,7 @@
 #include "vm/event_loop.h"
 #include "vm/guest_mem.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
 #include "../unit/fake_clock.c"

@@ -52,14 +52,14 @@ static void queue_irq(void *opaque, unsigned int q)
 {
 	const struct state *s = opaque;
 
-	VBG_CHECK(q < VBG_QUEUES && !s->resetting);
+	CHECK(q < VBG_QUEUES && !s->resetting);
 }
 
 static void config_irq(void *opaque)
 {
 	struct state *s = opaque;
 
-	VBG_CHECK(!s->resetting);
+	CHECK(!s->resetting);
 	s->config_irqs++;
 }
 
@@ -91,10 +91,10 @@ static void enable_queue(struct state *s, unsigned int q)
 {
 	struct virtqueue_layout *regs = virtio_device_queue_edit(s->vdev, q);
 
-	VBG_CHECK(regs);
+	CHECK(regs);
 	*regs = vbg_new_rings(&s->guest, q);
 	virtio_device_queue_enable(s->vdev, q);
-	VBG_CHECK(virtio_device_queue_enabled(s->vdev, q));
+	CHECK(virtio_device_queue_enabled(s->vdev, q));
 }
 
 /* The lock is held, in what follows as well. */
@@ -108,13 +108,13 @@ static void start_device(struct state *s)
 	virtio_device_set_driver_word(s->vdev, 0, (uint32_t)want);
 	virtio_device_set_driver_word(s->vdev, 1, (uint32_t)(want >> 32));
 	virtio_device_set_status(s->vdev, VIRTIO_STATUS_FEATURES_OK);
-	VBG_CHECK(virtio_device_status(s->vdev) & VIRTIO_STATUS_FEATURES_OK);
+	CHECK(virtio_device_status(s->vdev) & VIRTIO_STATUS_FEATURES_OK);
 	for (unsigned int q = 0; q < VBG_QUEUES; q++)
 		enable_queue(s, q);
 	virtio_device_set_status(s->vdev, VIRTIO_STATUS_DRIVER_OK);
-	VBG_CHECK(virtio_device_running(s->vdev));
-	VBG_CHECK(virtio_device_cfg_load(s->vdev, WRITEBACK, 1) ==
-		  (s->disk->blk.info.write_cache && (want & F_FLUSH)));
+	CHECK(virtio_device_running(s->vdev));
+	CHECK(virtio_device_cfg_load(s->vdev, WRITEBACK, 1) ==
+		(s->disk->blk.info.write_cache && (want & F_FLUSH)));
 	s->guest.features = want;
 	s->guest.sectors = virtio_device_cfg_load(s->vdev, 0, 8);
 	s->guest.loose = false;
@@ -150,21 +150,21 @@ static void reset_device(struct state *s)
 	s->resetting = true;
 	virtio_device_set_status(s->vdev, 0);
 	s->resetting = false;
-	VBG_CHECK(!vbf_in_flight(s->disk));
+	CHECK(!vbf_in_flight(s->disk));
 	take_image(s, &now);
-	VBG_CHECK(!memcmp(&now, &s->image, sizeof(now)));
+	CHECK(!memcmp(&now, &s->image, sizeof(now)));
 }
 
 /* What has reached the disk since. */
 static void check_log(struct state *s, bool stable)
 {
-	VBG_CHECK(!s->disk->beyond);
-	VBG_CHECK(s->disk->num_log <= VBF_LOG);
+	CHECK(!s->disk->beyond);
+	CHECK(s->disk->num_log <= VBF_LOG);
 	for (unsigned int i = 0; i < s->disk->num_log; i++) {
 		const struct vbf_entry *e = &s->disk->log[i];
 
 		if (e->op == BLK_WRITE || e->op == BLK_WRITE_ZEROES)
-			VBG_CHECK(!!(e->flags & BLK_FUA) == stable);
+			CHECK(!!(e->flags & BLK_FUA) == stable);
 	}
 	s->logged += s->disk->num_log;
 	s->disk->num_log = 0;
@@ -197,7 +197,7 @@ static void configure(struct state *s, const uint8_t *op)
 	else
 		virtio_device_cfg_store(s->vdev, op[2] % (CFG + 8), 1u << op[3] % 4, value);
 	value = virtio_device_cfg_load(s->vdev, WRITEBACK, 1);
-	VBG_CHECK(value == before || (s->guest.features & F_CONFIG_WCE));
+	CHECK(value == before || (s->guest.features & F_CONFIG_WCE));
 	virtio_device_cfg_load(s->vdev, op[2] % (CFG + 8), 1u << op[3] % 4);
 	virtio_device_unlock(s->vdev);
 }
@@ -229,8 +229,8 @@ static void resize(struct state *s, uint32_t sectors)
 	const unsigned int before = s->config_irqs;
 
 	vbf_resize(s->disk, (uint64_t)sectors * BLK_SECTOR);
-	VBG_CHECK(s->config_irqs == before + 1);
-	VBG_CHECK(virtio_device_cfg_load(s->vdev, 0, 8) == sectors);
+	CHECK(s->config_irqs == before + 1);
+	CHECK(virtio_device_cfg_load(s->vdev, 0, 8) == sectors);
 	vbg_resized(&s->guest, sectors);
 }
 
@@ -298,7 +298,7 @@ static void set_up(struct state *s, uint8_t a, uint8_t chosen)
 	s->guest.read_only = s->disk->blk.info.read_only;
 	config.mem = s->guest.mem;
 	config.blk = &s->disk->blk;
-	VBG_CHECK(virtio_blk_create(&config, &s->vdev) == 0);
+	CHECK(virtio_blk_create(&config, &s->vdev) == 0);
 	virtio_device_attach(s->vdev, &transport, s);
 	virtio_device_lock(s->vdev);
 	take_image(s, &s->image);
@@ -315,8 +315,8 @@ static void settle(struct state *s)
 	vbf_finish_all(s->disk);
 	check_all(s);
 	for (unsigned int q = 0; q < VBG_QUEUES; q++)
-		VBG_CHECK(!virtio_device_queue_usable(s->vdev, q) || !vbg_busy(&s->guest, q));
-	VBG_CHECK(!s->guest.exact || s->logged == s->guest.started);
+		CHECK(!virtio_device_queue_usable(s->vdev, q) || !vbg_busy(&s->guest, q));
+	CHECK(!s->guest.exact || s->logged == s->guest.started);
 }
 
 static void tear_down(struct state *s)

@@ -21,7 +21,7 @@
 #include "vm/bus.h"
 #include "vm/guest_mem.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fake comes in as source. */
 #include "../unit/fake_chardev.c"

@@ -18,7 +18,7 @@
 #include "vm/event_loop.h"
 #include "vm/guest_mem.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum {
 	MEM = 4096,

@@ -21,7 +21,7 @@
 #include "vm/guest_mem.h"
 #include "vm/layout.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 enum {
 	MEM = 4096,

@@ -16,7 +16,7 @@
 #include "virtio/virtqueue.h"
 #include "vm/guest_mem.h"
 
-#include "check.h"
+#include "../unit/check.h"
 
 /* RAM begins at 0, so that small numbers are addresses. */
 enum { BASE = 0, MEM = 2048, EDGE = BASE + MEM, EDGE_BYTES = 24, MAX = 16, HEADER = 10 };

@@ -106,7 +106,7 @@ static void frame(struct vbg *g, unsigned int q, unsigned int i, const uint8_t *
 
 	n = cut(g, table, first, gpa, slot->num_out, slot->num_in ? room / 2 : room, op[6], 0);
 	n += cut(g, table, first + n, gpa + slot->num_out, slot->num_in, room - n, op[7], WRITE);
-	VBG_CHECK(n <= room);
+	CHECK(n <= room);
 	if (n) /* the last one has no next */
 		g->ram[table + 16 * (first + n - 1) + 12] &= (uint8_t)~NEXT;
 	else
@@ -298,13 +298,13 @@ static void check_used(const struct vbg_slot *slot, uint8_t status, uint32_t use
 
 	switch (slot->type) {
 	case T_IN:
-		VBG_CHECK(status ? used <= bytes + 1 : used == bytes + 1);
+		CHECK(status ? used <= bytes + 1 : used == bytes + 1);
 		break;
 	case T_GET_ID:
-		VBG_CHECK(!status && used == (bytes > 20 ? 20 : bytes + 1));
+		CHECK(!status && used == (bytes > 20 ? 20 : bytes + 1));
 		break;
 	default:
-		VBG_CHECK(used == (bytes ? 0 : 1));
+		CHECK(used == (bytes ? 0 : 1));
 	}
 }
 
@@ -315,18 +315,18 @@ static void check_answer(struct vbg *g, unsigned int q, unsigned int i, uint32_t
 	const uint8_t status = slot->num_in ? in[slot->num_in - 1] : POISON;
 	unsigned int disk;
 
-	VBG_CHECK(used <= slot->writable);
+	CHECK(used <= slot->writable);
 	if (slot->wild)
 		return;
-	VBG_CHECK(slot->num_in && slot->num_out >= VBG_HEADER);
-	VBG_CHECK(!memcmp(out, slot->out, slot->num_out));
-	VBG_CHECK(status <= S_UNSUPP);
+	CHECK(slot->num_in && slot->num_out >= VBG_HEADER);
+	CHECK(!memcmp(out, slot->out, slot->num_out));
+	CHECK(status <= S_UNSUPP);
 	for (uint32_t k = 0; k < slot->num_in - 1; k++)
-		VBG_CHECK((in[k] == POISON) == (k >= used));
+		CHECK((in[k] == POISON) == (k >= used));
 	check_used(slot, status, used);
 	if (!g->exact)
 		return;
-	VBG_CHECK(status == expect(g, slot, &disk));
+	CHECK(status == expect(g, slot, &disk));
 	g->started += status == S_OK ? disk : 0;
 }
 
@@ -338,8 +338,8 @@ void vbg_take_used(struct vbg *g, unsigned int q)
 		const uint64_t at = ring(q) + VBG_USED + 4 + 8 * (queue->used++ % queue->size);
 		const uint32_t head = get(g, at, 4), i = head / queue->per_slot;
 
-		VBG_CHECK(head < queue->size && !(head % queue->per_slot));
-		VBG_CHECK(i < VBG_SLOTS && queue->slots[i].busy);
+		CHECK(head < queue->size && !(head % queue->per_slot));
+		CHECK(i < VBG_SLOTS && queue->slots[i].busy);
 		check_answer(g, q, i, get(g, at + 4, 4));
 		queue->slots[i].busy = false;
 	}
@@ -357,11 +357,11 @@ bool vbg_busy(const struct vbg *g, unsigned int q)
 
 void vbg_create(struct vbg *g, uint16_t queue_size)
 {
-	VBG_CHECK(guest_mem_create(&g->mem) == 0);
+	CHECK(guest_mem_create(&g->mem) == 0);
 	g->ram = aligned_alloc(4096, VBG_MEM);
-	VBG_CHECK(g->ram);
+	CHECK(g->ram);
 	memset(g->ram, 0, VBG_MEM);
-	VBG_CHECK(guest_mem_add(g->mem, 0, VBG_MEM, g->ram) == 0);
+	CHECK(guest_mem_add(g->mem, 0, VBG_MEM, g->ram) == 0);
 	for (unsigned int q = 0; q < VBG_QUEUES; q++) {
 		g->queues[q].size = queue_size;
 		g->queues[q].per_slot = queue_size == 64 ? 8 : 4;

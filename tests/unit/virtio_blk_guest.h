@@ -10,9 +10,7 @@
 #ifndef TESTS_VIRTIO_BLK_GUEST_H
 #define TESTS_VIRTIO_BLK_GUEST_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "check.h"
 #include "virtio/virtqueue.h"
 
 enum {
@@ -33,14 +31,6 @@ enum {
 	VBG_BUFFER_SIZE = 0x800,
 	VBG_MEM = 0x10000,
 };
-
-#define VBG_CHECK(condition)                                                                       \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct vbg_slot {
 	bool busy, wild;

@@ -3,23 +3,15 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "check.h"
 
 static struct fake_net *fake_of(struct net *net)
 {
 	struct fake_net *fake = container_of(net, struct fake_net, net);
 
-	MUST(!fake->closed);
+	CHECK(!fake->closed);
 	return fake;
 }
 
@@ -29,7 +21,7 @@ static struct fake_frame *new_frame(unsigned int queue, size_t len)
 {
 	struct fake_frame *frame = calloc(1, sizeof(*frame) + len);
 
-	MUST(frame);
+	CHECK(frame);
 	frame->queue = queue;
 	frame->len = len;
 	return frame;
@@ -63,9 +55,9 @@ static size_t total(const struct iovec *iov, int num)
 {
 	size_t len = 0;
 
-	MUST(num > 0 && num <= IOV_MAX);
+	CHECK(num > 0 && num <= IOV_MAX);
 	for (int i = 0; i < num; i++) {
-		MUST(iov[i].iov_base && iov[i].iov_len);
+		CHECK(iov[i].iov_base && iov[i].iov_len);
 		len += iov[i].iov_len;
 	}
 	return len;
@@ -79,7 +71,7 @@ static int attach(
 	struct fake_net *fake = fake_of(net);
 
 	(void)loop;
-	MUST(!listener != !fake->listener);
+	CHECK(!listener != !fake->listener);
 	if (listener && fake->fail_attach)
 		return fake->fail_attach;
 	fake->listener = listener;
@@ -95,14 +87,14 @@ static void check_sent(const struct fake_net *fake, const struct fake_frame *fra
 	struct net_header h;
 
 	memcpy(&h, frame->bytes, sizeof(h));
-	MUST(!(h.flags & ~1) && (!h.flags || (can & NET_CSUM)));
-	MUST(h.flags || (!h.csum_start && !h.csum_offset));
-	MUST(!h.flags || (size_t)h.csum_start + h.csum_offset + 2 <= frame->len - NET_HEADER);
-	MUST((h.gso_type & 0x7f) < 6 && h.gso_type != 2 && h.gso_type != 0x80);
-	MUST(!h.gso_type || (can & offload_of[h.gso_type & 0x7f]));
-	MUST(!(h.gso_type & 0x80) || (can & NET_ECN));
-	MUST(!h.gso_type == !h.gso_size);
-	MUST(h.hdr_len <= frame->len - NET_HEADER && !h.num_buffers);
+	CHECK(!(h.flags & ~1) && (!h.flags || (can & NET_CSUM)));
+	CHECK(h.flags || (!h.csum_start && !h.csum_offset));
+	CHECK(!h.flags || (size_t)h.csum_start + h.csum_offset + 2 <= frame->len - NET_HEADER);
+	CHECK((h.gso_type & 0x7f) < 6 && h.gso_type != 2 && h.gso_type != 0x80);
+	CHECK(!h.gso_type || (can & offload_of[h.gso_type & 0x7f]));
+	CHECK(!(h.gso_type & 0x80) || (can & NET_ECN));
+	CHECK(!h.gso_type == !h.gso_size);
+	CHECK(h.hdr_len <= frame->len - NET_HEADER && !h.num_buffers);
 }
 
 static int send_frame(
@@ -112,8 +104,8 @@ static int send_frame(
 	struct fake_frame *frame;
 	uint8_t *to;
 
-	MUST(fake->listener && queue < fake->pairs && !fake->waiting[queue]);
-	MUST(total(iov, num) == len && len >= NET_MIN_FRAME && len <= NET_MAX_FRAME);
+	CHECK(fake->listener && queue < fake->pairs && !fake->waiting[queue]);
+	CHECK(total(iov, num) == len && len >= NET_MIN_FRAME && len <= NET_MAX_FRAME);
 	fake->sends++;
 	if (fake->on_send)
 		fake->on_send();
@@ -142,7 +134,7 @@ static ssize_t recv_frame(struct net *net, unsigned int queue, const struct iove
 	size_t done = 0;
 	ssize_t len;
 
-	MUST(fake->listener && queue < fake->pairs);
+	CHECK(fake->listener && queue < fake->pairs);
 	fake->recvs++;
 	if (fake->broken)
 		return fake->broken;
@@ -165,7 +157,7 @@ static void rx_enable(struct net *net, unsigned int queue, bool on)
 {
 	struct fake_net *fake = fake_of(net);
 
-	MUST(queue < FAKE_NET_QUEUES && fake->rx_on[queue] != on);
+	CHECK(queue < FAKE_NET_QUEUES && fake->rx_on[queue] != on);
 	fake->rx_on[queue] = on;
 	fake->enables++;
 }
@@ -174,7 +166,7 @@ static int set_offloads(struct net *net, uint32_t offloads)
 {
 	struct fake_net *fake = fake_of(net);
 
-	MUST(!(offloads & ~net->info.recv_offloads));
+	CHECK(!(offloads & ~net->info.recv_offloads));
 	fake->offloads_set++;
 	if (fake->fail_offloads)
 		return fake->fail_offloads;
@@ -186,7 +178,7 @@ static int set_queues(struct net *net, unsigned int pairs)
 {
 	struct fake_net *fake = fake_of(net);
 
-	MUST(pairs && pairs <= net->info.max_queues);
+	CHECK(pairs && pairs <= net->info.max_queues);
 	fake->queues_set++;
 	if (fake->fail_queues)
 		return fake->fail_queues;
@@ -203,7 +195,7 @@ static void close_net(struct net *net)
 {
 	struct fake_net *fake = fake_of(net);
 
-	MUST(!fake->listener);
+	CHECK(!fake->listener);
 	fake->closed = true;
 }
 
@@ -242,7 +234,7 @@ static void clear(struct fake_frames *list)
 
 void fake_net_fini(struct fake_net *fake)
 {
-	MUST(!fake->listener);
+	CHECK(!fake->listener);
 	clear(&fake->sent);
 	for (unsigned int q = 0; q < FAKE_NET_QUEUES; q++)
 		clear(&fake->queued[q]);
@@ -297,5 +289,5 @@ unsigned int fake_net_round(struct fake_net *fake)
 void fake_net_run(struct fake_net *fake)
 {
 	for (unsigned int n = 0; fake_net_round(fake); n++)
-		MUST(n < 100000);
+		CHECK(n < 100000);
 }
