@@ -21,7 +21,8 @@
 
 enum {
 	ECAM_DEVICE_SHIFT = 15,
-	ECAM_FUNCTION_MASK = 7 << 12,
+	/* Functions but the first, and what is beyond a conventional function's registers */
+	ECAM_NOTHING_MASK = 7 << 12 | 0xf00,
 
 	/* PCI 3.0, 3.2.2.3.2 */
 	PORT_ADDRESS = 0,
@@ -108,7 +109,7 @@ static uint64_t ecam_read(void *opaque, uint64_t off, unsigned int size)
 		uint64_t part;
 
 		n = piece(at, size - done);
-		part = at & ECAM_FUNCTION_MASK
+		part = at & ECAM_NOTHING_MASK
 			       ? size_mask(n)
 			       : cfg_read(opaque, (unsigned int)(at >> ECAM_DEVICE_SHIFT),
 					 at % PCI_CFG_SIZE, n);
@@ -123,7 +124,7 @@ static void ecam_write(void *opaque, uint64_t off, unsigned int size, uint64_t v
 		const uint64_t at = off + done;
 
 		n = piece(at, size - done);
-		if (!(at & ECAM_FUNCTION_MASK))
+		if (!(at & ECAM_NOTHING_MASK))
 			cfg_write(opaque, (unsigned int)(at >> ECAM_DEVICE_SHIFT),
 				at % PCI_CFG_SIZE, n, (uint32_t)(value >> (8 * done)));
 	}

@@ -21,7 +21,7 @@
 enum {
 	PCI_MAX_DEVICES = 32, /* slots on the bus, function 0 only */
 	PCI_MAX_BARS = 6,
-	PCI_CFG_SIZE = 4096,
+	PCI_CFG_SIZE = 256, /* no function is a PCI Express one, with 4096 */
 };
 
 struct log;
