@@ -50,10 +50,12 @@ enum {
 	FADT_RESET_REG_SUP = 1 << 10,
 };
 
-/* IA-PC boot architecture flags (table 5.11) */
+/*
+ * IA-PC boot architecture flags (table 5.11). Not the 8042's: nothing is plugged in there, and a
+ * guest that is told of it makes eighty accesses to find that out.
+ */
 enum {
 	BOOT_LEGACY_DEVICES = 1 << 0,
-	BOOT_8042 = 1 << 1,
 	BOOT_VGA_NOT_PRESENT = 1 << 2,
 };
 
@@ -202,16 +204,14 @@ static void put_fadt_pm(struct tables *t, uint64_t at)
 }
 
 /* 5.2.9. X_FIRMWARE_CTRL stays 0, as it must beside a FIRMWARE_CTRL that is set. */
-static uint64_t build_fadt(
-	struct tables *t, const struct acpi_config *config, uint64_t facs, uint64_t dsdt)
+static uint64_t build_fadt(struct tables *t, uint64_t facs, uint64_t dsdt)
 {
 	uint64_t at = reserve(t, FADT_LEN, TABLE_ALIGN);
 
 	put32(t, at + 36, (uint32_t)gpa_of(facs));
 	put32(t, at + 40, (uint32_t)gpa_of(dsdt));
 	put_fadt_pm(t, at);
-	put16(t, at + 109,
-		BOOT_LEGACY_DEVICES | BOOT_VGA_NOT_PRESENT | (config->i8042 ? BOOT_8042 : 0));
+	put16(t, at + 109, BOOT_LEGACY_DEVICES | BOOT_VGA_NOT_PRESENT);
 	put32(t, at + 112,
 		FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG_SUP);
 	put8(t, at + 131, 4); /* FADT minor version */
@@ -330,7 +330,7 @@ static void build_all(struct tables *t, const struct acpi_config *config)
 	uint64_t entries[4];
 	size_t n = 0;
 
-	entries[n++] = build_fadt(t, config, facs, dsdt);
+	entries[n++] = build_fadt(t, facs, dsdt);
 	entries[n++] = build_madt(t, config);
 	entries[n++] = build_mcfg(t);
 	if (config->virtio_mmio)

@@ -32,7 +32,6 @@ static int load_linux(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
 	const struct acpi_config acpi = {.num_cpus = config->cpus,
-		.i8042 = true,
 		.level_isa = config->transport == TRANSPORT_MMIO_CMDLINE,
 		.virtio_mmio = machine_described_mmio(m)};
 	struct loader_config loader = {

@@ -14,7 +14,6 @@ struct guest_mem;
 
 struct acpi_config {
 	unsigned int num_cpus;	  /* APIC ids are 0..num_cpus - 1 */
-	bool i8042;		  /* FADT boot flag */
 	bool level_isa;		  /* LAYOUT_IRQ_FREE are levels, active high, as the SCI */
 	unsigned int virtio_mmio; /* devices at LAYOUT_VIRTIO_MMIO_BASE; 0: no table for them */
 };

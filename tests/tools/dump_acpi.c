@@ -35,7 +35,7 @@ static bool write_table(const char *dir, const struct acpi_table *table)
 
 int main(int argc, char **argv)
 {
-	struct acpi_config config = {.num_cpus = 1, .i8042 = true};
+	struct acpi_config config = {.num_cpus = 1};
 	struct guest_mem *mem;
 	struct acpi_walk walk;
 	struct error err;

@@ -18,8 +18,7 @@
 static void build(
 	struct fake_ram *ram, unsigned int cpus, unsigned int virtio_mmio, struct acpi_walk *walk)
 {
-	const struct acpi_config config = {
-		.num_cpus = cpus, .i8042 = cpus == 1, .virtio_mmio = virtio_mmio};
+	const struct acpi_config config = {.num_cpus = cpus, .virtio_mmio = virtio_mmio};
 
 	acpi_fixture_build(ram, &config, walk);
 }
