@@ -40,6 +40,10 @@ static const struct cmdline_default defaults_table[] = {
 	{.word = "pci=noearly",
 		.keys = {"pci"},
 		.reason = "no search for faults of chipsets, which exits at each place"},
+	{.word = "8250.nr_uarts=1",
+		.keys = {"8250.nr_uarts"},
+		.need = NEEDS_NO_SERIAL2,
+		.reason = "no search for serial ports that are not there"},
 	{.word = "root=/dev/vda",
 		.keys = {"root"},
 		.need = NEEDS_DISK,
@@ -127,6 +131,8 @@ static bool makes_sense(enum cmdline_need need, const struct cmdline_defaults *d
 	switch (need) {
 	case NEEDS_SERIAL1:
 		return defaults->serial1 && !defaults->hvc0;
+	case NEEDS_NO_SERIAL2:
+		return !defaults->serial2;
 	case NEEDS_HVC0:
 		return defaults->hvc0;
 	case NEEDS_DISK:

@@ -154,6 +154,7 @@ static int compose_cmdline(struct vm *vm, struct error *err)
 	const struct cmdline_defaults defaults = {
 		.enabled = config->default_cmdline,
 		.serial1 = config->serial[0].kind != SERIAL_NONE,
+		.serial2 = config->serial[1].kind != SERIAL_NONE,
 		.hvc0 = config->console == CONSOLE_VIRTIO,
 		.disk = config->num_disks > 0,
 		.read_only = config->disks[0].read_only,

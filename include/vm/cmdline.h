@@ -13,13 +13,21 @@ struct error;
 struct cmdline_defaults {
 	bool enabled;	/* false: the user's words alone */
 	bool serial1;	/* the guest has a first serial port */
+	bool serial2;	/* or one of the others */
 	bool hvc0;	/* its console is a virtio console */
 	bool disk;	/* it has a disk */
 	bool read_only; /* and the first one cannot be written */
 };
 
 /* What a default word needs to make sense. */
-enum cmdline_need { NEEDS_NOTHING, NEEDS_SERIAL1, NEEDS_HVC0, NEEDS_DISK, NEEDS_WRITABLE_DISK };
+enum cmdline_need {
+	NEEDS_NOTHING,
+	NEEDS_SERIAL1,
+	NEEDS_NO_SERIAL2,
+	NEEDS_HVC0,
+	NEEDS_DISK,
+	NEEDS_WRITABLE_DISK
+};
 
 struct cmdline_default {
 	const char *word;

@@ -16,7 +16,8 @@
 #define CONSOLE "console=ttyS0"
 #define PANIC	"panic=-1 reboot=panic_warm"
 #define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init " EARLY
-#define EARLY	"pci=noearly"
+#define EARLY	"pci=noearly " PORTS
+#define PORTS	"8250.nr_uarts=1"
 #define FAST	"loglevel=4 " TESTS
 
 static const struct {
@@ -42,7 +43,8 @@ static const struct {
 	{"pci=nomsi", false, true, "pci=nomsi"},
 	{"pci=nomsi", true, true,
 		CONSOLE " " PANIC
-			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init pci=nomsi"},
+			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " PORTS
+			" pci=nomsi"},
 	{"pcie_aspm=off", true, true, CONSOLE " " PANIC " " FAST " pcie_aspm=off"},
 	{"console=tty0", true, true, PANIC " " FAST " console=tty0"},
 	{"console", true, true, PANIC " " FAST " console"},
@@ -97,6 +99,12 @@ static const struct {
 	const char *result;
 } devices[] = {
 	{"", {.hvc0 = true}, HVC " " PANIC " " FAST},
+	{"loglevel=4", {.serial1 = true, .serial2 = true},
+		CONSOLE " " PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init pci=noearly"
+			" loglevel=4"},
+	{"8250.nr_uarts=4 quiet pci=x", {0},
+		PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init"
+		      " 8250.nr_uarts=4 quiet pci=x"},
 	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC " " FAST},
 	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " " FAST " console=ttyS0"},
 	{"console=tty0", {.hvc0 = true}, PANIC " " FAST " console=tty0"},
@@ -152,7 +160,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 109 bytes, where 108 fit");
+				"the kernel command line is too long: 125 bytes, where 124 fit");
 		free(buf);
 	}
 }
