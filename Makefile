@@ -44,7 +44,7 @@ objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 
 # Roots that are pure (no KVM call, no VM) and have unit tests of their own.
 PURE_SRCS := $(wildcard vm/config*.c vm/option*.c \
-	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/fdt_file.c vm/kernel_find.c vm/net_mac.c vm/ram.c vcpu/cpuid.c vcpu/features.c)
+	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/fdt_file.c vm/kernel_find.c vm/net_mac.c vm/ram.c vcpu/coalesced.c vcpu/cpuid.c vcpu/features.c)
 
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c)))
@@ -144,7 +144,7 @@ TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thr
 	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c \
 	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c \
 	%test_virtio_balloon.c %test_virtio_balloon_reporting.c %test_virtio_balloon_stats.c \
-	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_virtio_console_threads.c %test_virtio_net_threads.c,$(UNIT_SRCS)))
+	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a

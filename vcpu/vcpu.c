@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vcpu/coalesced.h"
 #include "vcpu/cpuid.h"
 #include "vcpu_internal.h"
 #include "vm/error.h"
@@ -61,6 +62,14 @@ static int map_run(struct vcpu *vcpu, struct error *err)
 	return 0;
 }
 
+static void find_ring(struct vcpu *vcpu)
+{
+	const size_t at = kvm_host_coalesced_ring(kvm_vm_host(vcpu->config.vm));
+
+	if (at && at < vcpu->run_size)
+		vcpu->ring = (void *)((uint8_t *)vcpu->run + at);
+}
+
 /* The guest's TSC frequency is a vCPU's property in KVM; the first one tells it for all. */
 static void learn_tsc(struct vcpu *vcpu)
 {
@@ -86,6 +95,8 @@ int vcpu_create(const struct vcpu_config *config, struct vcpu **ret, struct erro
 	rc = map_run(vcpu, err);
 	if (rc < 0)
 		goto close_fd;
+	if (config->coalesced)
+		find_ring(vcpu);
 	learn_tsc(vcpu);
 	rc = vcpu_setup(vcpu, err);
 	if (rc < 0)
@@ -131,6 +142,8 @@ static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 
 	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (vcpu->ring)
+		coalesced_ports_serve(vcpu->config.coalesced, vcpu->ring);
 	if (!rc)
 		return vcpu_handle_exit(vcpu, end) == VCPU_CONTINUE;
 	if (rc == -EINTR || rc == -EAGAIN)

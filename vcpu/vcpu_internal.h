@@ -13,6 +13,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run; /* shared with the kernel; run_size bytes */
 	size_t run_size;
+	struct kvm_coalesced_mmio_ring *ring; /* in there; NULL: every access is an exit */
 	pthread_t thread;
 	bool started;		   /* main thread only: there is a thread to join */
 	_Atomic bool check_halted; /* vcpu_check_halted asked */

@@ -49,6 +49,7 @@ static const struct capability {
 	{"KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, false},
 	{"KVM_CAP_IOEVENTFD_ANY_LENGTH", KVM_CAP_IOEVENTFD_ANY_LENGTH, false},
 	{"KVM_CAP_X2APIC_API", KVM_CAP_X2APIC_API, false},
+	{"KVM_CAP_COALESCED_PIO", KVM_CAP_COALESCED_PIO, false},
 };
 
 static int open_failed(const char *path, int rc, struct error *err)
@@ -142,6 +143,13 @@ unsigned int kvm_host_max_vcpus(const struct kvm_host *host)
 bool kvm_host_has_tsc_deadline(const struct kvm_host *host)
 {
 	return ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+}
+
+size_t kvm_host_coalesced_ring(const struct kvm_host *host)
+{
+	int page = ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	return page > 0 ? (size_t)page * 4 * KiB : 0;
 }
 
 void kvm_host_capabilities(const struct kvm_host *host,
@@ -241,6 +249,13 @@ int kvm_vm_create_irqchip(struct kvm_vm *vm, struct error *err)
 	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set_errno(err, -errno, "KVM_CREATE_IRQCHIP");
 	return 0;
+}
+
+void kvm_vm_coalesce_port(struct kvm_vm *vm, uint16_t port, unsigned int size)
+{
+	struct kvm_coalesced_mmio_zone zone = {.addr = port, .size = size, .pio = 1};
+
+	ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
 }
 
 static void set_wire(void *opaque, bool level)

@@ -19,6 +19,7 @@
 #include "devices/pvpanic.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "vcpu/coalesced.h"
 #include "vcpu/cpuid.h"
 #include "vm/bus.h"
 #include "vm/error.h"
@@ -176,6 +177,25 @@ static int build_devices(struct machine *m, struct error *err)
 
 /* ---- vCPUs ---- */
 
+/*
+ * A kernel goes on to the data register at once. A flat program need not, and touches them rarely.
+ * The zone of CONFIG_ADDRESS takes byte writes to the reset register inside it along: the guest
+ * resets at its next exit. (ACPI names another reset register.)
+ */
+static int coalesce_index_ports(struct machine *m, struct error *err)
+{
+	int rc;
+
+	if (m->env.config->flat)
+		return 0;
+	rc = coalesced_ports_create(m->pio, &m->coalesced);
+	if (rc < 0)
+		return error_set_errno(err, rc, "coalesced ports");
+	kvm_vm_coalesce_port(m->kvm, LAYOUT_RTC_PORT, 1);
+	kvm_vm_coalesce_port(m->kvm, LAYOUT_PCI_CFG_PORT, 4);
+	return 0;
+}
+
 static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 {
 	const struct vcpu_config vcpu = {
@@ -185,6 +205,7 @@ static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 		.entry = id ? NULL : &m->loaded.entry,
 		.pio = m->pio,
 		.mmio = m->mmio,
+		.coalesced = m->coalesced,
 		.ending = m->env.ending,
 		.report = m->env.vcpu_ended,
 		.opaque = m->env.opaque,
@@ -234,6 +255,8 @@ static int build_vcpus(struct machine *m, struct error *err)
 	rc = cpuid_template_create(m->env.kvm, &cpuid, &m->cpuid, err);
 	if (!rc)
 		rc = check_address_width(m, err);
+	if (!rc)
+		rc = coalesce_index_ports(m, err);
 	for (; !rc && m->num_vcpus < config->cpus; m->num_vcpus += !rc)
 		rc = build_vcpu(m, m->num_vcpus, err);
 	return rc;
@@ -271,6 +294,7 @@ void machine_destroy(struct machine *m)
 	for (unsigned int i = 0; i < m->num_vcpus; i++)
 		vcpu_destroy(m->vcpus[i]);
 	free(m->vcpus);
+	coalesced_ports_destroy(m->coalesced);
 	cpuid_template_destroy(m->cpuid);
 	machine_destroy_virtio(m);
 	pci_bus_destroy(m->pci);

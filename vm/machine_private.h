@@ -12,6 +12,7 @@
 #include "vm/layout.h"
 #include "vm/machine.h"
 
+struct coalesced_ports;
 struct virtio_balloon;
 struct virtio_device;
 struct virtio_mmio;
@@ -56,6 +57,7 @@ struct machine {
 	size_t dtb_size;
 	struct loader_result loaded; /* flat guests: entry only */
 	struct cpuid_template *cpuid;
+	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;
 	unsigned int num_vcpus; /* made so far */
 };

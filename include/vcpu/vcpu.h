@@ -14,6 +14,7 @@
 #include "vm/base.h"
 
 struct bus;
+struct coalesced_ports;
 struct cpuid_template;
 struct entry_state;
 struct error;
@@ -38,6 +39,7 @@ struct vcpu_config {
 	const struct entry_state *entry; /* NULL: wait for INIT and SIPI */
 	struct bus *pio;
 	struct bus *mmio;
+	struct coalesced_ports *coalesced; /* NULL: every access is an exit */
 	/* Set once the VM is to end or to pause: the thread leaves its loop before the next entry.
 	 */
 	const _Atomic bool *ending;

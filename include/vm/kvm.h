@@ -25,6 +25,8 @@ void kvm_host_close(struct kvm_host *host);
 int kvm_host_fd(const struct kvm_host *host);
 unsigned int kvm_host_max_vcpus(const struct kvm_host *host);
 bool kvm_host_has_tsc_deadline(const struct kvm_host *host);
+/* Where in a vCPU's mapping the ring of coalesced writes is, in bytes; 0: there is none. */
+size_t kvm_host_coalesced_ring(const struct kvm_host *host);
 
 /* Tells each capability that is looked at: its name, whether it is there and whether it must be. */
 void kvm_host_capabilities(const struct kvm_host *host,
@@ -40,6 +42,12 @@ int kvm_vm_add_memory(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva,
 
 /* PIC, IOAPIC and LAPICs in the kernel; the PIT is ours. Call before the first vCPU is made. */
 int kvm_vm_create_irqchip(struct kvm_vm *vm, struct error *err);
+
+/*
+ * Writes that lie in the size bytes from port on go to the ring from now on (vcpu/coalesced.h). A
+ * KVM that cannot do so (before Linux 4.20) goes on making exits of them.
+ */
+void kvm_vm_coalesce_port(struct kvm_vm *vm, uint16_t port, unsigned int size);
 
 /* The wire of an interrupt of the irqchip, valid as long as the VM; gsi < 24. */
 struct irq_line kvm_vm_irq_line(struct kvm_vm *vm, unsigned int gsi);
