@@ -230,18 +230,35 @@ unsigned int virtio_device_in_flight(const struct virtio_device *vdev, unsigned 
 	return virtqueue_in_flight(vdev->queues[q].vq);
 }
 
+static void rule_broken(struct virtio_device *vdev, unsigned int q)
+{
+	virtio_device_needs_reset(vdev, "queue %u: %s", q, virtqueue_error(vdev->queues[q].vq));
+}
+
 int virtio_device_pop(struct virtio_device *vdev, unsigned int q, struct virtq_chain **ret)
 {
-	struct virtqueue *vq = vdev->queues[q].vq;
 	int rc;
 
 	if (!usable(vdev, q))
 		return 0;
-	rc = virtqueue_pop(vq, ret);
+	rc = virtqueue_pop(vdev->queues[q].vq, ret);
 	if (rc >= 0)
 		return rc;
-	virtio_device_needs_reset(vdev, "queue %u: %s", q, virtqueue_error(vq));
+	rule_broken(vdev, q);
 	return 0;
+}
+
+unsigned int virtio_device_pop_room(struct virtio_device *vdev, unsigned int q,
+	struct virtq_chain **chains, unsigned int max, uint64_t room)
+{
+	unsigned int n;
+
+	if (!usable(vdev, q))
+		return 0;
+	n = virtqueue_pop_room(vdev->queues[q].vq, chains, max, room);
+	if (virtqueue_error(vdev->queues[q].vq))
+		rule_broken(vdev, q);
+	return n;
 }
 
 void virtio_device_unpop(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain)
@@ -270,6 +287,17 @@ void virtio_device_push(
 		virtio_device_release(vdev, q, chain);
 	else
 		virtqueue_push(vdev->queues[q].vq, chain, written);
+}
+
+void virtio_device_push_over(struct virtio_device *vdev, unsigned int q,
+	struct virtq_chain *const *chains, unsigned int num, uint64_t written)
+{
+	if (!going_away(vdev, q)) {
+		virtqueue_push_over(vdev->queues[q].vq, chains, num, written);
+		return;
+	}
+	for (unsigned int i = 0; i < num; i++)
+		virtio_device_release(vdev, q, chains[i]);
 }
 
 void virtio_device_flush(struct virtio_device *vdev, unsigned int q)

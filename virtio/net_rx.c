@@ -7,8 +7,8 @@
  * lie. Those that it filled are used; the others stay here for the next frame, so that each buffer
  * is looked up once, and its iovecs are made once:
  *
- *	chains	[ 0 | 1 | 2 |   ...   | num_chains )	recv fills 0 and 1: push both,
- *	iov	[ 0 | 1 | 2 |   ...   | spill ]		then move the rest up
+ *	chains	[ 0 | 1 | 2 | 3 |   ...   | num_chains )	recv fills 0 and 1: push both,
+ *	iov	[ 0 . 1 . 2 | 3 .   ...   | spill ]		then move the rest up
  *
  * When the driver runs short of buffers, or frames have been short for long, the end of a long one
  * lands in the spill. It is copied when there are buffers enough. A frame that does not fit even
@@ -38,53 +38,95 @@ static bool mergeable(const struct net_rx *rx)
 
 /* ---- buffers ---- */
 
-static bool wants_more(const struct net_rx *rx)
+static unsigned int max_chains(const struct net_rx *rx)
 {
-	if (!rx->num_chains)
-		return true;
-	return mergeable(rx) && rx->room < NET_MAX_FRAME && rx->num_chains < NET_RX_AHEAD;
+	return mergeable(rx) ? NET_RX_AHEAD : 1;
+}
+
+/* Drivers cut their buffers out of larger blocks: neighbours make one iovec. */
+static int add_iov(struct iovec *iov, int num, const struct iovec *piece)
+{
+	struct iovec *end = iov + num;
+
+	if (num && (uint8_t *)end[-1].iov_base + end[-1].iov_len == piece->iov_base) {
+		end[-1].iov_len += piece->iov_len;
+		return num;
+	}
+	*end = *piece;
+	return num + 1;
 }
 
 /* A chain of very many pieces gets none: what is meant for it goes through the spill. */
 static void map_chains(struct net_rx *rx)
 {
-	for (; rx->num_mapped < rx->num_chains; rx->num_mapped++) {
-		const struct virtq_chain *chain = rx->chains[rx->num_mapped];
-		struct virtq_cursor at = virtq_writer(chain);
-		int n;
+	unsigned int i = rx->num_mapped;
+	int num = rx->num_iov;
 
-		if (chain->num_write > NET_RX_IOVS - rx->num_iov)
+	for (; i < rx->num_chains; i++) {
+		const struct virtq_chain *chain = rx->chains[i];
+		const struct iovec *piece = chain->iov + chain->num_read;
+		const struct iovec *end = piece + chain->num_write;
+
+		if (end - piece > NET_RX_IOVS - num)
 			break;
-		rx->mapped += virtq_iov(&at, at.left, rx->iov + rx->num_iov, chain->num_write, &n);
-		rx->num_iov += n;
+		for (; piece < end; piece++)
+			num = add_iov(rx->iov, num, piece);
+		rx->mapped += chain->writable;
 	}
+	rx->num_mapped = i;
+	rx->num_iov = num;
+}
+
+/* The chains from the first on are no good, or come behind one. */
+static void refuse(struct net_rx *rx, unsigned int first)
+{
+	struct virtio_net *vnet = rx->vnet;
+
+	while (rx->num_chains > first)
+		virtio_device_release(vnet->vdev, queue_of(rx), rx->chains[--rx->num_chains]);
+	virtio_device_queue_error(
+		vnet->vdev, queue_of(rx), "queue %u: no buffer to receive into", queue_of(rx));
 }
 
 static void gather(struct net_rx *rx)
 {
-	struct virtio_net *vnet = rx->vnet;
-	struct virtq_chain *chain;
+	const unsigned int max = max_chains(rx);
+	unsigned int i = rx->num_chains;
 
-	while (wants_more(rx) && virtio_device_pop(vnet->vdev, queue_of(rx), &chain)) {
+	if (i >= max || rx->room >= NET_MAX_FRAME)
+		return;
+	rx->num_chains += virtio_device_pop_room(
+		rx->vnet->vdev, queue_of(rx), rx->chains + i, max - i, NET_MAX_FRAME - rx->room);
+	for (; i < rx->num_chains; i++) {
+		const struct virtq_chain *chain = rx->chains[i];
+
 		if (chain->readable || chain->writable < NET_HEADER) {
-			net_refuse(vnet, queue_of(rx), chain, "no buffer to receive into");
+			refuse(rx, i);
 			return;
 		}
-		rx->chains[rx->num_chains++] = chain;
 		rx->room += chain->writable;
 	}
 	rx->most = MAX(rx->most, rx->room);
 	map_chains(rx);
 }
 
-/* The first chains are gone, and iovs iovecs with them. */
-static void move_up(struct net_rx *rx, unsigned int chains, int iovs)
+/* The first chains are gone, and the bytes of them that were mapped. */
+static void move_up(struct net_rx *rx, unsigned int chains, uint64_t bytes)
 {
+	struct iovec *iov = rx->iov;
+
 	rx->num_chains -= chains;
 	memmove(rx->chains, rx->chains + chains, rx->num_chains * sizeof(rx->chains[0]));
 	rx->num_mapped -= MIN(chains, rx->num_mapped);
-	rx->num_iov -= iovs;
-	memmove(rx->iov, rx->iov + iovs, (size_t)rx->num_iov * sizeof(rx->iov[0]));
+	rx->mapped -= bytes;
+	for (; bytes && bytes >= iov->iov_len; iov++)
+		bytes -= iov->iov_len;
+	if (bytes) {
+		iov->iov_base = (uint8_t *)iov->iov_base + bytes;
+		iov->iov_len -= bytes;
+	}
+	rx->num_iov -= (int)(iov - rx->iov);
+	memmove(rx->iov, iov, (size_t)rx->num_iov * sizeof(*iov));
 }
 
 void net_rx_give_back(struct net_rx *rx)
@@ -119,14 +161,6 @@ static int offer(const struct net_rx *rx, size_t *room)
 {
 	int num = 0;
 
-	if (rx->expected > rx->mapped / 2) {
-		/* Most of them: the others are counted faster. */
-		*room = (size_t)rx->mapped;
-		for (num = rx->num_iov; num && *room - rx->iov[num - 1].iov_len >= rx->expected;
-			num--)
-			*room -= rx->iov[num - 1].iov_len;
-		return num;
-	}
 	for (*room = 0; num < rx->num_iov && *room < rx->expected; num++)
 		*room += rx->iov[num].iov_len;
 	return num;
@@ -198,38 +232,28 @@ static bool finish_header(const struct net_rx *rx, unsigned int buffers)
 	return true;
 }
 
-static unsigned int buffers_of(const struct net_rx *rx)
+/* How many buffers the frame needs, and the bytes in them. */
+static unsigned int buffers_of(const struct net_rx *rx, uint64_t *bytes)
 {
 	unsigned int n = 0;
 
-	for (uint64_t bytes = 0; bytes < rx->frame; n++)
-		bytes += rx->chains[n]->writable;
+	for (*bytes = 0; *bytes < rx->frame; n++)
+		*bytes += rx->chains[n]->writable;
 	return n;
 }
 
 /* The frame fits. All buffers but the last one are filled (5.1.6.4.1). */
 static void push(struct net_rx *rx)
 {
-	const unsigned int buffers = buffers_of(rx);
-	uint64_t left = rx->frame;
-	int iovs = 0;
+	uint64_t bytes;
+	const unsigned int buffers = buffers_of(rx, &bytes);
 
 	unspill(rx);
 	if (!finish_header(rx, buffers))
 		return;
-	for (unsigned int i = 0; i < buffers; i++) {
-		struct virtq_chain *chain = rx->chains[i];
-		const uint64_t part = MIN(left, chain->writable);
-
-		left -= part;
-		rx->room -= chain->writable;
-		if (i < rx->num_mapped) {
-			rx->mapped -= chain->writable;
-			iovs += chain->num_write;
-		}
-		virtio_device_push(rx->vnet->vdev, queue_of(rx), chain, (uint32_t)part);
-	}
-	move_up(rx, buffers, iovs);
+	virtio_device_push_over(rx->vnet->vdev, queue_of(rx), rx->chains, buffers, rx->frame);
+	rx->room -= bytes;
+	move_up(rx, buffers, MIN(bytes, rx->mapped));
 }
 
 /* NO_BUFFER: it is kept. GO_ON: it was delivered or dropped. */
@@ -239,7 +263,7 @@ static enum result deliver(struct net_rx *rx)
 		gather(rx);
 		if (rx->room >= rx->frame)
 			break;
-		if (rx->room == rx->most || !wants_more(rx)) {
+		if (rx->room == rx->most || rx->num_chains == max_chains(rx)) {
 			rx->frame = 0;
 			return GO_ON;
 		}

@@ -23,19 +23,6 @@ struct walk {
 	int iovecs;
 };
 
-/* The table is shared with the guest: an atomic load keeps the compiler from reading it again. */
-static struct desc ring_desc(const struct virtqueue *vq, uint16_t i)
-{
-	const uint64_t *p = (const void *)(vq->desc + (size_t)i * DESC_SIZE);
-	const uint64_t addr = le64toh(__atomic_load_n(&p[0], __ATOMIC_RELAXED));
-	const uint64_t rest = le64toh(__atomic_load_n(&p[1], __ATOMIC_RELAXED));
-
-	return (struct desc){.addr = addr,
-		.len = (uint32_t)rest,
-		.flags = (uint16_t)(rest >> 32),
-		.next = (uint16_t)(rest >> 48)};
-}
-
 static struct desc table_desc(const struct virtqueue *vq, uint16_t i)
 {
 	uint64_t addr, rest;
@@ -132,14 +119,13 @@ int virtqueue_walk(struct virtqueue *vq, uint16_t head, struct virtq_chain *chai
 
 	chain->readable = chain->writable = 0;
 	chain->num_read = chain->num_write = 0;
-	for (uint16_t i = head;; i = d.next) {
-		if (!ring_index_valid(vq, i))
-			return virtqueue_fail(vq, "next descriptor outside the table");
-		d = ring_desc(vq, i);
+	for (d = virtqueue_desc(vq, head);; d = virtqueue_desc(vq, d.next)) {
 		if (d.flags & DESC_F_INDIRECT)
 			return walk_indirect(&w, &d);
 		rc = add_buffer(&w, &d);
 		if (rc < 0 || !(d.flags & DESC_F_NEXT))
 			return rc;
+		if (!ring_index_valid(vq, d.next))
+			return virtqueue_fail(vq, "next descriptor outside the table");
 	}
 }

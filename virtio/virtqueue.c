@@ -194,17 +194,23 @@ static void flip_head(struct virtqueue *vq, uint16_t head)
 	vq->head_used[head / 8] ^= (uint8_t)(1u << (head % 8));
 }
 
-int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret)
+/* 1: there is something to take. 0, -EPROTO as virtqueue_pop. */
+static int available(struct virtqueue *vq)
 {
-	struct virtq_chain *chain;
-	uint16_t head;
-
 	if (vq->error)
 		return -EPROTO;
 	if (!virtqueue_has_avail(vq))
 		return 0;
 	if ((uint16_t)(vq->avail_idx - vq->next_avail) > vq->size)
 		return virtqueue_fail(vq, "available index too far ahead");
+	return 1;
+}
+
+static int take(struct virtqueue *vq, struct virtq_chain **ret)
+{
+	struct virtq_chain *chain;
+	uint16_t head;
+
 	head = area_load16(vq->avail + AVAIL_RING + 2 * (vq->next_avail & (vq->size - 1)));
 	if (!ring_index_valid(vq, head))
 		return virtqueue_fail(vq, "available descriptor outside the table");
@@ -212,7 +218,7 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret)
 		return virtqueue_fail(vq, "descriptor made available twice");
 	/* As many slots as heads, so one is free. */
 	chain = &vq->chains[vq->free_slots[vq->num_free - 1]];
-	if (virtqueue_walk(vq, head, chain) < 0)
+	if (!virtqueue_walk_one(vq, head, chain) && virtqueue_walk(vq, head, chain) < 0)
 		return -EPROTO;
 	chain->head = head;
 	chain->seq = vq->next_avail++;
@@ -220,6 +226,23 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret)
 	flip_head(vq, head);
 	*ret = chain;
 	return 1;
+}
+
+unsigned int virtqueue_pop_room(
+	struct virtqueue *vq, struct virtq_chain **chains, unsigned int max, uint64_t room)
+{
+	unsigned int n = 0;
+
+	for (; n < max && room && available(vq) > 0 && take(vq, &chains[n]) > 0; n++)
+		room -= MIN(chains[n]->writable, room);
+	return n;
+}
+
+int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret)
+{
+	if (virtqueue_pop_room(vq, ret, 1, 1))
+		return 1;
+	return vq->error ? -EPROTO : 0;
 }
 
 static void free_chain(struct virtqueue *vq, const struct virtq_chain *chain)
@@ -241,7 +264,7 @@ void virtqueue_release(struct virtqueue *vq, struct virtq_chain *chain)
 	free_chain(vq, chain);
 }
 
-void virtqueue_push(struct virtqueue *vq, struct virtq_chain *chain, uint32_t written)
+static inline void push(struct virtqueue *vq, const struct virtq_chain *chain, uint32_t written)
 {
 	uint8_t *elem = vq->used + USED_RING + USED_ELEM_SIZE * (vq->next_used & (vq->size - 1));
 	const uint32_t id = htole32(chain->head), len = htole32(written);
@@ -253,6 +276,22 @@ void virtqueue_push(struct virtqueue *vq, struct virtq_chain *chain, uint32_t wr
 	memcpy(elem + sizeof(id), &len, sizeof(len));
 	vq->next_used++;
 	free_chain(vq, chain);
+}
+
+void virtqueue_push(struct virtqueue *vq, struct virtq_chain *chain, uint32_t written)
+{
+	push(vq, chain, written);
+}
+
+void virtqueue_push_over(
+	struct virtqueue *vq, struct virtq_chain *const *chains, unsigned int num, uint64_t written)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		const uint64_t part = MIN(written, chains[i]->writable);
+
+		written -= part;
+		push(vq, chains[i], (uint32_t)part);
+	}
 }
 
 /* Whether event lies in [from, to), modulo 2^16 (2.7.10): the driver asked to hear of it. */

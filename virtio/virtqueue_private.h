@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "virtio/virtqueue.h"
+#include "vm/guest_mem.h"
 
 /* Offsets and sizes of 2.7.5 (descriptors), 2.7.6 (available) and 2.7.8 (used) */
 enum {
@@ -92,6 +93,40 @@ static inline void full_fence(void)
 #ifdef __SANITIZE_THREAD__
 #pragma GCC diagnostic pop
 #endif
+}
+
+/* The table is shared with the guest: an atomic load keeps the compiler from reading it again. */
+static inline struct desc virtqueue_desc(const struct virtqueue *vq, uint16_t i)
+{
+	const uint64_t *p = (const void *)(vq->desc + (size_t)i * DESC_SIZE);
+	const uint64_t addr = le64toh(__atomic_load_n(&p[0], __ATOMIC_RELAXED));
+	const uint64_t rest = le64toh(__atomic_load_n(&p[1], __ATOMIC_RELAXED));
+
+	return (struct desc){.addr = addr,
+		.len = (uint32_t)rest,
+		.flags = (uint16_t)(rest >> 32),
+		.next = (uint16_t)(rest >> 48)};
+}
+
+/* A chain of one descriptor in one piece of RAM, as most are that are received into. */
+static inline bool virtqueue_walk_one(
+	const struct virtqueue *vq, uint16_t head, struct virtq_chain *chain)
+{
+	const struct desc d = virtqueue_desc(vq, head);
+	const bool write = d.flags & DESC_F_WRITE;
+	void *p;
+
+	if (d.flags & (DESC_F_NEXT | DESC_F_INDIRECT) || !d.len)
+		return false;
+	p = guest_mem_ptr(vq->mem, d.addr, d.len);
+	if (!p)
+		return false;
+	chain->iov[0] = (struct iovec){.iov_base = p, .iov_len = d.len};
+	chain->readable = write ? 0 : d.len;
+	chain->writable = write ? d.len : 0;
+	chain->num_read = !write;
+	chain->num_write = write;
+	return true;
 }
 
 /* Fills chain from the descriptors that begin at head, a valid index. 0 or -EPROTO. */

@@ -152,11 +152,17 @@ void virtio_device_unlock(struct virtio_device *vdev);
 
 /* 1 with a chain, or 0: nothing there, the queue is not in use, or the driver broke a rule. */
 int virtio_device_pop(struct virtio_device *vdev, unsigned int q, struct virtq_chain **ret);
+/* Several; see virtqueue_pop_room. */
+unsigned int virtio_device_pop_room(struct virtio_device *vdev, unsigned int q,
+	struct virtq_chain **chains, unsigned int max, uint64_t room);
 /* Puts back the chain popped last: there is no room for it now. Kick yourself later. */
 void virtio_device_unpop(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain);
 /* See virtqueue_push. written is at most chain->writable. */
 void virtio_device_push(
 	struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain, uint32_t written);
+/* Several; see virtqueue_push_over. */
+void virtio_device_push_over(struct virtio_device *vdev, unsigned int q,
+	struct virtq_chain *const *chains, unsigned int num, uint64_t written);
 /* In stop and queue_stop: the chain will not be completed. */
 void virtio_device_release(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain);
 /* Publishes what was pushed and interrupts the driver if it wants that. */

@@ -57,6 +57,12 @@ bool virtqueue_enabled(const struct virtqueue *vq);
  * to the queue; give it back by push, release or unpop.
  */
 int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret);
+/*
+ * Takes chains until they have room bytes to write in all: how many, at most max. Fewer when there
+ * are no more, or the driver broke a rule (virtqueue_error).
+ */
+unsigned int virtqueue_pop_room(
+	struct virtqueue *vq, struct virtq_chain **chains, unsigned int max, uint64_t room);
 /* Undoes the latest pop that was not undone; it comes again with the next. */
 void virtqueue_unpop(struct virtqueue *vq, struct virtq_chain *chain);
 
@@ -66,6 +72,9 @@ void virtqueue_unpop(struct virtqueue *vq, struct virtq_chain *chain);
  * chain->writable. With IN_ORDER, chains must be pushed in the order they were popped.
  */
 void virtqueue_push(struct virtqueue *vq, struct virtq_chain *chain, uint32_t written);
+/* Pushes chains over which written bytes lie, one after the other; what is left gets 0. */
+void virtqueue_push_over(struct virtqueue *vq, struct virtq_chain *const *chains, unsigned int num,
+	uint64_t written);
 /* Forgets the chain without telling the driver: for a queue that is about to be reset. */
 void virtqueue_release(struct virtqueue *vq, struct virtq_chain *chain);
 

@@ -302,6 +302,7 @@ static void test_short_and_long_frames(void **state)
 	static const size_t lens[] = {LONGEST, 60, 1514, 9000, 60, LONGEST};
 
 	(void)state;
+	nf.gap = 16;
 	net_start(NET_ALL);
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		for (unsigned int k = 0; k < 200; k++) {
@@ -323,6 +324,33 @@ static void test_short_and_long_frames(void **state)
 		}
 		net_start(NET_ALL);
 	}
+	assert_false(net_needs_reset());
+}
+
+/* The back end sees pieces of memory, not buffers. */
+static void test_neighbours(void **state)
+{
+	static const struct {
+		size_t len;
+		unsigned int buffers;
+		int iovs;
+	} frames[] = {{LONGEST, 17, 1}, {60, 1, 2}, {9000, 3, 2}, {4084, 1, 2}, {4085, 2, 2}};
+
+	(void)state;
+	net_start(NET_ALL);
+	net_post(0, 32, 4096);
+	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+		net_arrive(0, frames[i].len, (uint8_t)i);
+		net_expect_arrived(0, frames[i].len, (uint8_t)i, frames[i].buffers);
+		assert_int_equal(nf.fake.recv_iovs, frames[i].iovs);
+	}
+	/* Eight are left; the next one lies elsewhere, and those behind it are its neighbours. */
+	net_alloc(16);
+	net_post(0, 17, 4096);
+	net_arrive(0, LONGEST, 7);
+	net_expect_arrived(0, LONGEST, 7, 17);
+	assert_int_equal(nf.fake.recv_iovs, 2);
+	net_expect_none(0);
 	assert_false(net_needs_reset());
 }
 
@@ -369,6 +397,7 @@ int main(void)
 		NET_TEST(test_2_7_7_one_interrupt_per_batch),
 		NET_TEST(test_turns),
 		NET_TEST(test_short_and_long_frames),
+		NET_TEST(test_neighbours),
 		NET_TEST(test_bad_frames_of_the_host),
 	};
 

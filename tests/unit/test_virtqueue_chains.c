@@ -228,6 +228,35 @@ static void test_2_7_5_2_chain_of_4_gib(void **state)
 	munmap(p, size);
 }
 
+static void test_several_at_once(void **state)
+{
+	const struct vdrv_buf buf = {RIG_RAM_BASE + 0x8000, 10};
+	static const uint32_t written[] = {10, 10, 5, 0};
+	struct virtq_chain *chains[16];
+	uint32_t len;
+
+	(void)state;
+	vqt_start(0, 16);
+	for (unsigned int i = 0; i < 5; i++)
+		vdrv_add(&vqt_driver, 0, &buf, 0, 1, false);
+	assert_int_equal(virtqueue_pop_room(vqt, chains, 16, 0), 0);
+	assert_int_equal(virtqueue_pop_room(vqt, chains, 16, 21), 3);
+	assert_int_equal(virtqueue_pop_room(vqt, chains + 3, 1, 21), 1);
+	virtqueue_push_over(vqt, chains, 4, 25);
+	virtqueue_publish(vqt);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(vdrv_get(&vqt_driver, 0, &len), i);
+		assert_int_equal(len, written[i]);
+	}
+	/* Those before a broken rule are good. */
+	vdrv_expose(&vqt_driver, 0, 16);
+	assert_int_equal(virtqueue_pop_room(vqt, chains, 16, 100), 1);
+	assert_non_null(virtqueue_error(vqt));
+	assert_int_equal(virtqueue_pop_room(vqt, chains + 1, 15, 100), 0);
+	virtqueue_push_over(vqt, chains, 1, 10);
+	assert_int_equal(virtqueue_in_flight(vqt), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +267,7 @@ int main(void)
 		VQT_TEST(test_descriptors_are_copied),
 		VQT_TEST(test_scattered_over_too_many_regions),
 		VQT_TEST(test_2_7_5_2_chain_of_4_gib),
+		VQT_TEST(test_several_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,7 +139,7 @@ uint64_t net_alloc(uint64_t len)
 	const uint64_t at = nf.brk + len <= BUFFERS_END ? nf.brk : BUFFERS;
 
 	assert_true(at + len <= BUFFERS_END);
-	nf.brk = at + len;
+	nf.brk = at + len + nf.gap;
 	return at;
 }
 

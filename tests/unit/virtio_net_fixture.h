@@ -41,6 +41,7 @@ struct net_fixture {
 	struct vdrv_buf posted[NET_PAIRS][VIRTQ_MAX_SIZE];
 	bool dirty; /* frames were dropped: there may be bytes of them behind others (2.7.8.2) */
 	uint64_t brk;
+	uint32_t gap; /* that net_alloc leaves between buffers; 0: they are neighbours */
 };
 
 extern struct net_fixture nf;
