@@ -300,12 +300,25 @@ void virtio_device_push_over(struct virtio_device *vdev, unsigned int q,
 		virtio_device_release(vdev, q, chains[i]);
 }
 
-void virtio_device_flush(struct virtio_device *vdev, unsigned int q)
+static void queue_irq(struct virtio_device *vdev, unsigned int q)
 {
-	if (going_away(vdev, q) || !virtqueue_publish(vdev->queues[q].vq))
-		return;
 	if (vdev->transport)
 		vdev->transport->queue_irq(vdev->transport_opaque, q);
+}
+
+void virtio_device_flush(struct virtio_device *vdev, unsigned int q)
+{
+	if (!going_away(vdev, q) && virtqueue_publish(vdev->queues[q].vq))
+		queue_irq(vdev, q);
+}
+
+bool virtio_device_flush_later(struct virtio_device *vdev, unsigned int q)
+{
+	bool owed = false;
+
+	if (!going_away(vdev, q) && virtqueue_publish_later(vdev->queues[q].vq, &owed))
+		queue_irq(vdev, q);
+	return owed;
 }
 
 /* ---- queues that somebody else serves ---- */
@@ -349,8 +362,8 @@ void virtio_device_irq_moved(struct virtio_device *vdev, unsigned int q)
 
 void virtio_device_interrupt(struct virtio_device *vdev, unsigned int q)
 {
-	if (vdev->transport && vdev->running && !going_away(vdev, q))
-		vdev->transport->queue_irq(vdev->transport_opaque, q);
+	if (vdev->running && !going_away(vdev, q))
+		queue_irq(vdev, q);
 }
 
 void virtio_device_notify_off(struct virtio_device *vdev, unsigned int q)
@@ -364,7 +377,7 @@ bool virtio_device_notify_on(struct virtio_device *vdev, unsigned int q)
 	return usable(vdev, q) && virtqueue_notify_on(vdev->queues[q].vq);
 }
 
-unsigned int virtio_device_process(struct virtio_device *vdev, unsigned int q,
+unsigned int virtio_device_drain(struct virtio_device *vdev, unsigned int q,
 	bool (*fn)(void *opaque, unsigned int q, struct virtq_chain *chain))
 {
 	struct virtq_chain *chain;
@@ -382,6 +395,14 @@ unsigned int virtio_device_process(struct virtio_device *vdev, unsigned int q,
 	}
 	if (more)
 		virtio_device_kick_again(vdev, q);
+	return n;
+}
+
+unsigned int virtio_device_process(struct virtio_device *vdev, unsigned int q,
+	bool (*fn)(void *opaque, unsigned int q, struct virtq_chain *chain))
+{
+	const unsigned int n = virtio_device_drain(vdev, q, fn);
+
 	virtio_device_flush(vdev, q);
 	return n;
 }

@@ -148,6 +148,8 @@ static void destroy(void *opaque)
 {
 	struct virtio_net *vnet = opaque;
 
+	if (vnet->config.clock)
+		clock_disarm_sync(vnet->config.clock, &vnet->settle);
 	if (vnet->net)
 		vnet->net->ops->attach(vnet->net, NULL, NULL, NULL);
 	net_vhost_destroy(vnet);
@@ -307,6 +309,7 @@ static bool init(struct virtio_net *vnet, const struct virtio_net_config *config
 	vnet->offered = offered(vnet);
 	memcpy(vnet->mac, config->mac, sizeof(vnet->mac));
 	vnet->link_up = vnet->net->ops->link(vnet->net);
+	vnet->settle = (struct timer){.fn = net_tx_settle, .opaque = vnet};
 	vnet->buffers = malloc((config->max_pairs + 1) * (size_t)NET_MAX_FRAME);
 	if (!vnet->buffers)
 		return false;

@@ -8,6 +8,7 @@
 #include "devices/net.h"
 #include "virtio/device.h"
 #include "virtio/net.h"
+#include "vm/clock.h"
 #include "vm/log.h"
 
 /* Header flags and types (5.1.6) */
@@ -28,6 +29,9 @@ enum {
 	NET_RX_AHEAD = 128,
 	NET_RX_IOVS = 256, /* of those buffers, most often one each */
 };
+
+/* What may wait for its interrupt, and how long; see net_tx.c. */
+enum { NET_TX_FEW = 8, NET_TX_SETTLE_NS = 500000 };
 
 /* A receive queue. The device's lock guards it, as it does all but what is constant below. */
 struct net_rx {
@@ -86,6 +90,9 @@ struct virtio_net {
 	uint32_t turn; /* bytes left of VIRTIO_NET_TURN_BYTES */
 	struct iovec iov[IOV_MAX];
 
+	struct timer settle; /* the interrupts that transmit queues owe */
+	bool settling;	     /* it is armed */
+
 	struct net_pair pair[];
 };
 
@@ -125,6 +132,8 @@ bool net_header_to_driver(struct net_header *h, size_t len, uint32_t offloads, u
 /* ---- virtio/net_tx.c, net_rx.c, net_ctrl.c; all on the loop's thread but net_rx_give_back ---- */
 
 void net_tx_kick(struct virtio_net *vnet, unsigned int pair);
+/* The timer's; takes the lock. */
+void net_tx_settle(void *opaque);
 
 /* Moves frames from the back end to the driver, as far as there are any, and buffers. */
 void net_rx_run(struct net_rx *rx);

@@ -6,6 +6,11 @@
  * copied, as they are judged, and what was judged is what the back end must see. A chain of more
  * pieces than one system call takes is copied too; no driver in its right mind makes one.
  *
+ * A driver asks to be told of each frame that is done, to free its memory. But most often an answer
+ * comes, and the interrupt for that has it look at both queues. So when little was sent, the
+ * interrupt is put off (virtio_device_flush_later): it goes out after NET_TX_SETTLE_NS, or with the
+ * next frame, if the driver has not looked by then.
+ *
  * When the back end is full, the chain goes back to its queue, and the queue is left alone until
  * writable comes. The driver's notifications are off meanwhile.
  */
@@ -70,10 +75,38 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 	return vnet->turn;
 }
 
+void net_tx_settle(void *opaque)
+{
+	struct virtio_net *vnet = opaque;
+
+	virtio_device_lock(vnet->vdev);
+	vnet->settling = false;
+	for (unsigned int i = 0; i < vnet->config.max_pairs; i++)
+		virtio_device_flush(vnet->vdev, 2 * i + 1);
+	virtio_device_unlock(vnet->vdev);
+}
+
+static void flush(struct virtio_net *vnet, unsigned int q, unsigned int frames)
+{
+	const struct clock *clock = vnet->config.clock;
+	const uint32_t bytes = VIRTIO_NET_TURN_BYTES - vnet->turn;
+
+	if (!clock || frames > NET_TX_FEW || bytes > NET_MAX_FRAME) {
+		virtio_device_flush(vnet->vdev, q);
+		return;
+	}
+	if (!virtio_device_flush_later(vnet->vdev, q) || vnet->settling)
+		return;
+	vnet->settling = true;
+	clock_arm(clock, &vnet->settle, clock_monotonic_ns(clock) + NET_TX_SETTLE_NS);
+}
+
 void net_tx_kick(struct virtio_net *vnet, unsigned int pair)
 {
+	const unsigned int q = 2 * pair + 1;
+
 	if (vnet->pair[pair].tx_blocked)
 		return;
 	vnet->turn = VIRTIO_NET_TURN_BYTES;
-	virtio_device_process(vnet->vdev, 2 * pair + 1, handle);
+	flush(vnet, q, virtio_device_drain(vnet->vdev, q, handle));
 }

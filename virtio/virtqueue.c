@@ -116,7 +116,7 @@ int virtqueue_enable(struct virtqueue *vq, const struct virtqueue_layout *layout
 	vq->in_order = features & VIRTIO_F_IN_ORDER;
 	vq->error = NULL;
 	vq->avail_idx = vq->next_avail = 0;
-	vq->next_used = vq->published = 0;
+	vq->next_used = vq->published = vq->settled = 0;
 	vq->push_seq = 0;
 	vq->notify_off = false;
 	vq->num_free = vq->size;
@@ -300,20 +300,50 @@ static bool passes(uint16_t event, uint16_t from, uint16_t to)
 	return (uint16_t)(to - event - 1) < (uint16_t)(to - from);
 }
 
-bool virtqueue_publish(struct virtqueue *vq)
+/* Whether the driver asked to hear of what it was shown in [from, to). */
+static bool wanted(const struct virtqueue *vq, uint16_t from, uint16_t to)
 {
-	const uint16_t from = vq->published, to = vq->next_used;
-
-	if (!vq->enabled || from == to)
+	if (from == to)
 		return false;
-	vq->published = to;
-	/* Release: elements, and what the device wrote, come before the index that covers them. */
-	__atomic_store_n((uint16_t *)(void *)(vq->used + USED_IDX), htole16(to), __ATOMIC_RELEASE);
-	/* See the top: index first, then the driver's wish. */
-	full_fence();
 	if (vq->event_idx)
 		return passes(area_load16(vq->avail + AVAIL_RING + 2 * vq->size), from, to);
 	return !(area_load16(vq->avail + AVAIL_FLAGS) & AVAIL_F_NO_INTERRUPT);
+}
+
+static void show(struct virtqueue *vq)
+{
+	vq->published = vq->next_used;
+	/* Release: elements, and what the device wrote, come before the index that covers them. */
+	__atomic_store_n((uint16_t *)(void *)(vq->used + USED_IDX), htole16(vq->published),
+		__ATOMIC_RELEASE);
+	/* See the top: index first, then the driver's wish. */
+	full_fence();
+}
+
+bool virtqueue_publish(struct virtqueue *vq)
+{
+	const uint16_t from = vq->settled;
+
+	if (!vq->enabled || from == vq->next_used)
+		return false;
+	show(vq);
+	vq->settled = vq->published;
+	return wanted(vq, from, vq->published);
+}
+
+bool virtqueue_publish_later(struct virtqueue *vq, bool *owed)
+{
+	const uint16_t before = vq->published;
+	bool now;
+
+	*owed = false;
+	if (!vq->enabled || before == vq->next_used)
+		return false;
+	show(vq);
+	now = wanted(vq, vq->settled, before);
+	*owed = !now && wanted(vq, before, vq->published);
+	vq->settled = *owed ? before : vq->published;
+	return now;
 }
 
 /* With EVENT_IDX nothing needs to be done: the event index lies behind us until notify_on. */

@@ -55,6 +55,7 @@ struct virtqueue {
 	uint16_t next_avail; /* what to pop next */
 	uint16_t next_used;  /* where to push next */
 	uint16_t published;  /* what the driver was shown of that */
+	uint16_t settled;    /* up to where that is, it has been interrupted if it wanted that */
 	uint16_t push_seq;   /* next chain to push, with IN_ORDER */
 	bool notify_off;     /* our flag in the used area, without EVENT_IDX */
 

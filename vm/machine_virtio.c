@@ -148,6 +148,7 @@ static int build_net(struct machine *m, unsigned int i)
 		.name = nets_name(nets, i),
 		.mem = m->mem,
 		.loop = nets_loop(nets),
+		.clock = nets_clock(nets),
 		.log = m->env.log,
 		.net = nets_net(nets, i),
 		.max_pairs = nets_net(nets, i)->info.max_queues,

@@ -211,6 +211,11 @@ struct event_loop *nets_loop(struct nets *nets)
 	return io_thread_loop(nets->thread);
 }
 
+const struct clock *nets_clock(struct nets *nets)
+{
+	return timer_queue_clock(nets->timers);
+}
+
 const int *nets_vhost(const struct nets *nets, unsigned int i)
 {
 	return nets->net[i].num_vhost ? nets->net[i].vhost : NULL;

@@ -167,6 +167,11 @@ void virtio_device_push_over(struct virtio_device *vdev, unsigned int q,
 void virtio_device_release(struct virtio_device *vdev, unsigned int q, struct virtq_chain *chain);
 /* Publishes what was pushed and interrupts the driver if it wants that. */
 void virtio_device_flush(struct virtio_device *vdev, unsigned int q);
+/*
+ * The same, but an interrupt may wait: true when one is owed. See to it that there is a flush soon,
+ * which settles that. One that was owed already comes now.
+ */
+bool virtio_device_flush_later(struct virtio_device *vdev, unsigned int q);
 
 /*
  * Pops chains until the queue is empty, handing each to fn, with notifications off meanwhile; then
@@ -175,6 +180,9 @@ void virtio_device_flush(struct virtio_device *vdev, unsigned int q);
  * to fn.
  */
 unsigned int virtio_device_process(struct virtio_device *vdev, unsigned int q,
+	bool (*fn)(void *opaque, unsigned int q, struct virtq_chain *chain));
+/* All of that but the flush, which is yours. */
+unsigned int virtio_device_drain(struct virtio_device *vdev, unsigned int q,
 	bool (*fn)(void *opaque, unsigned int q, struct virtq_chain *chain));
 
 /*

@@ -16,6 +16,7 @@
 
 #include "vm/base.h"
 
+struct clock;
 struct event_loop;
 struct guest_mem;
 struct log;
@@ -62,6 +63,8 @@ struct virtio_net_config {
 	const char *name; /* for the log; outlives the device */
 	const struct guest_mem *mem;
 	struct event_loop *loop; /* of the back end too; see virtio_device_config */
+	/* Its timers run on that loop's thread. NULL: no interrupt is ever put off. */
+	const struct clock *clock;
 	struct log *log;
 	struct net *net;	/* not owned, outlives the device; nobody else is attached to it */
 	uint8_t mac[6];		/* all 0: the one that the back end wants */

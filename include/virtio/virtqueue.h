@@ -80,6 +80,12 @@ void virtqueue_release(struct virtqueue *vq, struct virtq_chain *chain);
 
 /* Shows the driver all that was pushed. Returns true when it wants an interrupt for it. */
 bool virtqueue_publish(struct virtqueue *vq);
+/*
+ * The same for an interrupt that has time: *owed when one is wanted, which the next publish will
+ * tell, unless the driver has looked at the ring meanwhile. One that was owed before is wanted now:
+ * true.
+ */
+bool virtqueue_publish_later(struct virtqueue *vq, bool *owed);
 
 /*
  * Notifications from the driver: off is a hint, they may still come. on returns true when chains

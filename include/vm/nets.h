@@ -12,6 +12,7 @@
 #include "vm/base.h"
 #include "vm/config.h"
 
+struct clock;
 struct error;
 struct event_loop;
 struct log;
@@ -33,6 +34,8 @@ int nets_resume(struct nets *nets, struct error *err);
 /* i < config->num_nets */
 struct net *nets_net(struct nets *nets, unsigned int i);
 struct event_loop *nets_loop(struct nets *nets);
+/* Of that loop. */
+const struct clock *nets_clock(struct nets *nets);
 /* See struct virtio_net_config. */
 const int *nets_vhost(const struct nets *nets, unsigned int i);
 /* For the log: "user network", or what the interface is called. */

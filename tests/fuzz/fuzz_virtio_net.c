@@ -2,7 +2,7 @@
 /*
  * A network card between a driver that sends, posts buffers, gives commands, resets and now and
  * then scribbles over its memory, and a network that is full, refuses, and delivers frames of every
- * kind. Eight input bytes a step; the first two choose the loop, the MTU and what the back end can.
+ * kind. Eight input bytes a step; the first two choose loop, clock, MTU and what the back end can.
  *
  * Oracles: heads come back once, with no more than was writable; what reaches the network is what
  * the driver sent, in order, if it kept to what was agreed on, and nothing else does; what reaches
@@ -385,6 +385,7 @@ static void step(struct state *s, const uint8_t *in)
 			restart(s, in);
 		break;
 	}
+	fake_clock_advance(&s->clock, (in[7] & 3) * 200 * NSEC_PER_USEC);
 	run(s);
 	check(s);
 }
@@ -409,6 +410,8 @@ static void set_up(struct state *s, const uint8_t *how)
 	s->link = true;
 	config.mem = s->mem;
 	config.loop = s->loop;
+	fake_clock_init(&s->clock);
+	config.clock = how[0] & 0x80 ? &s->clock.clock : NULL;
 	config.mtu = s->mtu;
 	memcpy(config.mac, first_mac, 6);
 	CHECK(virtio_net_create(&config, &s->vnet) == 0);
@@ -428,6 +431,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 2, n = 0; i + STEP <= size && n < MAX_STEPS; i += STEP, n++)
 		step(&s, data + i);
 	virtio_device_destroy(s.vdev);
+	CHECK(fake_clock_armed(&s.clock) == 0);
 	fake_net_fini(&s.fake);
 	event_loop_destroy(s.loop);
 	free(s.ram);

@@ -18,6 +18,7 @@
 #include "../unit/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
+#include "../unit/fake_clock.c"
 #include "../unit/virtio_net_fake.c"
 
 enum {
@@ -57,6 +58,7 @@ struct chain {
 struct state {
 	struct guest_mem *mem;
 	uint8_t *ram;
+	struct fake_clock clock;
 	struct event_loop *loop;
 	struct fake_net fake;
 	struct virtio_net *vnet;
