@@ -18,6 +18,9 @@
  * (64 KiB). So nothing is lost for want of room, but what a guest brings about that acknowledges
  * what it has not fetched. Both end when the ring is down to SLIRP_FEW.
  *
+ * No checksum is left to the guest, but it is told that it need not look at any: libslirp has
+ * just made them, of what the host's sockets had checked.
+ *
  * libslirp's notion of the time is that of the last turn. When it waits for nothing, there are no
  * turns, and the clock is set before the next frame goes in: libslirp would take a flow that begins
  * then for one as old as the last turn, and close it.
@@ -36,6 +39,7 @@
 enum {
 	MAX_SOCKETS = 2048,
 	HEADER_NEEDS_CSUM = 1,
+	HEADER_DATA_VALID = 2,
 };
 
 /* ---- ops ---- */
@@ -116,7 +120,7 @@ static ssize_t slirp_recv(struct net *net, unsigned int queue, const struct iove
 {
 	struct net_slirp *s = to_slirp(net);
 	struct iov_cursor cursor = {.iov = iov, .num_iov = num_iov};
-	const struct net_header header = {0};
+	const struct net_header header = {.flags = s->vouch ? HEADER_DATA_VALID : 0};
 	const uint8_t *frame;
 	size_t len;
 	bool fits;
@@ -145,8 +149,10 @@ static void slirp_rx_enable(struct net *net, unsigned int queue, bool on)
 
 static int slirp_set_offloads(struct net *net, uint32_t offloads)
 {
-	(void)net;
-	return offloads ? -EINVAL : 0;
+	if (offloads & ~net->info.recv_offloads)
+		return -EINVAL;
+	to_slirp(net)->vouch = offloads & NET_CSUM;
+	return 0;
 }
 
 static int slirp_set_queues(struct net *net, unsigned int pairs)
@@ -244,8 +250,9 @@ static struct net_slirp *allocate(const struct net_slirp_config *config)
 	if (!s)
 		return NULL;
 	s->net.ops = &slirp_ops;
-	s->net.info = (struct net_info){
-		.max_queues = 1, .mtu = config->mtu ? config->mtu : NET_SLIRP_MTU};
+	s->net.info = (struct net_info){.recv_offloads = NET_CSUM,
+		.max_queues = 1,
+		.mtu = config->mtu ? config->mtu : NET_SLIRP_MTU};
 	s->clock = config->clock;
 	s->log = config->log;
 	s->max_sockets = socket_limit();

@@ -41,6 +41,7 @@ struct net_slirp {
 	struct event_source wake;    /* an eventfd: a turn is wanted */
 	bool woken;		     /* it is signalled */
 	bool rx_on;
+	bool vouch;   /* for the checksums of what recv gives */
 	bool paused;  /* sockets are not read */
 	bool blocked; /* send has given -EAGAIN */
 

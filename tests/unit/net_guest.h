@@ -41,6 +41,7 @@ struct net_guest {
 	/* Answers to each datagram with the same bytes; */
 	bool echo_udp;
 	uint16_t ping_mtu;
+	bool vouched; /* headers say that checksums are right */
 };
 
 /* config may be changed between the two. */
