@@ -53,7 +53,7 @@ int virtqueue_create(const struct guest_mem *mem, uint16_t max_size, struct virt
 	vq->max_size = max_size;
 	vq->free_slots = malloc(max_size * sizeof(*vq->free_slots));
 	vq->chains = calloc(max_size, sizeof(*vq->chains));
-	vq->head_used = calloc(1, (max_size + 7u) / 8);
+	vq->head_used = calloc(max_size, sizeof(*vq->head_used));
 	vq->table = malloc((size_t)max_size * DESC_SIZE);
 	iov = sparse_alloc(iov_bytes(vq));
 	if (vq->chains)
@@ -122,7 +122,7 @@ int virtqueue_enable(struct virtqueue *vq, const struct virtqueue_layout *layout
 	vq->num_free = vq->size;
 	for (uint16_t i = 0; i < vq->size; i++)
 		vq->free_slots[i] = (uint16_t)(vq->size - 1 - i);
-	memset(vq->head_used, 0, (vq->max_size + 7u) / 8);
+	memset(vq->head_used, 0, vq->max_size * sizeof(*vq->head_used));
 	vq->enabled = true;
 	return 0;
 }
@@ -184,23 +184,11 @@ bool virtqueue_has_avail(struct virtqueue *vq)
 	return vq->avail_idx != vq->next_avail;
 }
 
-static bool head_is_used(const struct virtqueue *vq, uint16_t head)
-{
-	return vq->head_used[head / 8] & (1u << (head % 8));
-}
-
-static void flip_head(struct virtqueue *vq, uint16_t head)
-{
-	vq->head_used[head / 8] ^= (uint8_t)(1u << (head % 8));
-}
-
 /* 1: there is something to take. 0, -EPROTO as virtqueue_pop. */
 static int available(struct virtqueue *vq)
 {
-	if (vq->error)
-		return -EPROTO;
 	if (!virtqueue_has_avail(vq))
-		return 0;
+		return vq->error ? -EPROTO : 0;
 	if ((uint16_t)(vq->avail_idx - vq->next_avail) > vq->size)
 		return virtqueue_fail(vq, "available index too far ahead");
 	return 1;
@@ -214,7 +202,7 @@ static int take(struct virtqueue *vq, struct virtq_chain **ret)
 	head = area_load16(vq->avail + AVAIL_RING + 2 * (vq->next_avail & (vq->size - 1)));
 	if (!ring_index_valid(vq, head))
 		return virtqueue_fail(vq, "available descriptor outside the table");
-	if (head_is_used(vq, head))
+	if (vq->head_used[head])
 		return virtqueue_fail(vq, "descriptor made available twice");
 	/* As many slots as heads, so one is free. */
 	chain = &vq->chains[vq->free_slots[vq->num_free - 1]];
@@ -223,7 +211,7 @@ static int take(struct virtqueue *vq, struct virtq_chain **ret)
 	chain->head = head;
 	chain->seq = vq->next_avail++;
 	vq->num_free--;
-	flip_head(vq, head);
+	vq->head_used[head] = true;
 	*ret = chain;
 	return 1;
 }
@@ -245,10 +233,10 @@ int virtqueue_pop(struct virtqueue *vq, struct virtq_chain **ret)
 	return vq->error ? -EPROTO : 0;
 }
 
-static void free_chain(struct virtqueue *vq, const struct virtq_chain *chain)
+static inline void free_chain(struct virtqueue *vq, const struct virtq_chain *chain)
 {
-	assert(head_is_used(vq, chain->head));
-	flip_head(vq, chain->head);
+	assert(vq->head_used[chain->head]);
+	vq->head_used[chain->head] = false;
 	vq->free_slots[vq->num_free++] = chain->slot;
 }
 

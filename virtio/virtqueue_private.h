@@ -62,7 +62,7 @@ struct virtqueue {
 	uint16_t num_free;
 	uint16_t *free_slots;	    /* a stack */
 	struct virtq_chain *chains; /* one per slot */
-	uint8_t *head_used;	    /* a bit per head that is in flight */
+	bool *head_used;	    /* by head: it is in flight */
 	uint8_t *table;		    /* copy of an indirect table */
 };
 
