@@ -8,8 +8,8 @@
  *
  * GNU's ABI tag (1) names the operating system that a program runs under: no kernel has it.
  *
- * They are read through a window on the file, and their number is bounded: no buffer has to be as
- * large as a file says.
+ * They are read one by one, and their number is bounded: no buffer has to be as large as a file
+ * says.
  */
 #include "loader/elf_notes.h"
 
@@ -33,47 +33,23 @@ struct note {
 	uint64_t name_off, desc_off; /* in the file */
 };
 
-struct window {
-	const struct image *image;
-	uint64_t end;	   /* of the notes */
-	uint64_t off, len; /* what of the file is in bytes */
-	uint8_t bytes[1024];
-};
-
 static int bad_notes(const struct image *image, struct error *err)
 {
 	return image_error(image, err, -EINVAL,
 		"an ELF note overruns its segment (PT_NOTE): the file is damaged");
 }
 
-/* Some bytes, less than a window has, that end before the notes do. */
-static int window_read(struct window *w, uint64_t off, uint8_t *dst, size_t len, struct error *err)
-{
-	if (off < w->off || !range_ok(off - w->off, len, w->len)) {
-		int rc;
-
-		w->off = off;
-		w->len = MIN(sizeof(w->bytes), w->end - off);
-		rc = image_read(w->image, w->off, w->bytes, w->len, err);
-		if (rc)
-			return rc;
-	}
-	memcpy(dst, w->bytes + (off - w->off), len);
-	return 0;
-}
-
 /* Reads up to 8 bytes of the name or of the descriptor; the rest of buf is 0. */
-static int read_some(struct window *w, uint64_t off, uint32_t size, uint8_t buf[NOTE_DESC_MAX],
-	struct error *err)
+static int read_some(const struct image *image, uint64_t off, uint32_t size,
+	uint8_t buf[NOTE_DESC_MAX], struct error *err)
 {
 	memset(buf, 0, NOTE_DESC_MAX);
-	return window_read(w, off, buf, MIN(size, NOTE_DESC_MAX), err);
+	return image_read(image, off, buf, MIN(size, NOTE_DESC_MAX), err);
 }
 
 static int take_phys32_entry(
-	struct window *w, const struct note *note, struct elf *elf, struct error *err)
+	const struct image *image, const struct note *note, struct elf *elf, struct error *err)
 {
-	const struct image *image = w->image;
 	uint8_t desc[NOTE_DESC_MAX];
 	int rc;
 
@@ -81,7 +57,7 @@ static int take_phys32_entry(
 		return image_error(image, err, -EINVAL,
 			"the PVH entry note has %u bytes instead of 4 or 8: the file is damaged",
 			note->descsz);
-	rc = read_some(w, note->desc_off, note->descsz, desc, err);
+	rc = read_some(image, note->desc_off, note->descsz, desc, err);
 	if (rc)
 		return rc;
 	elf->pvh_entry = get_le64(desc);
@@ -93,10 +69,11 @@ static int take_phys32_entry(
 	return 0;
 }
 
-static int take_note(struct window *w, const struct note *note, struct elf *elf, struct error *err)
+static int take_note(
+	const struct image *image, const struct note *note, struct elf *elf, struct error *err)
 {
 	uint8_t name[NOTE_DESC_MAX], desc[NOTE_DESC_MAX];
-	int rc = read_some(w, note->name_off, note->namesz, name, err);
+	int rc = read_some(image, note->name_off, note->namesz, name, err);
 
 	if (rc)
 		return rc;
@@ -107,9 +84,9 @@ static int take_note(struct window *w, const struct note *note, struct elf *elf,
 	if (note->namesz != sizeof("Xen") || memcmp(name, "Xen", sizeof("Xen")) != 0)
 		return 0;
 	if (note->type == XEN_PHYS32_ENTRY)
-		return take_phys32_entry(w, note, elf, err);
+		return take_phys32_entry(image, note, elf, err);
 	if (note->type == XEN_GUEST_OS) {
-		rc = read_some(w, note->desc_off, note->descsz, desc, err);
+		rc = read_some(image, note->desc_off, note->descsz, desc, err);
 		elf->is_linux |= !rc && memcmp(desc, "linux", 5) == 0;
 	}
 	return rc;
@@ -119,13 +96,12 @@ int elf_read_notes(const struct image *image, uint64_t offset, uint64_t size, ui
 	struct elf *elf, struct error *err)
 {
 	uint64_t pad = align == 8 ? 8 : 4;
-	struct window w = {.image = image, .end = offset + size};
 	uint64_t at = 0; /* from offset */
 
 	for (unsigned int n = 0; n < NOTE_MAX && range_ok(at, NOTE_HEADER, size); n++) {
 		uint8_t h[NOTE_HEADER];
 		struct note note;
-		int rc = window_read(&w, offset + at, h, sizeof(h), err);
+		int rc = image_read(image, offset + at, h, sizeof(h), err);
 
 		if (rc)
 			return rc;
@@ -139,7 +115,7 @@ int elf_read_notes(const struct image *image, uint64_t offset, uint64_t size, ui
 		if (!range_ok(at, note.descsz, size))
 			return bad_notes(image, err);
 		at = ALIGN_UP(at + note.descsz, pad);
-		rc = take_note(&w, &note, elf, err);
+		rc = take_note(image, &note, elf, err);
 		if (rc)
 			return rc;
 	}

@@ -19,7 +19,10 @@
  * file systems. So an entry counts only if it was written since the host was started, or was still
  * there, and used, some minutes after it was written; else it is made anew.
  *
- * The longest run of zeros is a hole in the file, and is not read: guest memory has zeros already.
+ * The longest runs of zeros are holes in the file, and not read: guest memory has zeros already.
+ *
+ * That a file still holds the kernel whose key was computed once is remembered by the file's
+ * identity (loader/kernel_memo.c), so that neither the file nor the secret has to be read again.
  *
  * What comes from an entry is still taken for hostile input by whoever parses it; the trailer is
  * there to find cut files.
@@ -31,13 +34,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "loader/bytes.h"
 #include "loader/kernel_cache_files.h"
+#include "loader/kernel_entry.h"
+#include "loader/kernel_memo.h"
 #include "vm/error.h"
 
 #define SECRET_NAME "secret"
@@ -46,16 +51,11 @@
  * processor's caches. */
 #define CHUNK (4 * MiB)
 
-/* Holes are made of these. */
-enum { BLOCK = 4096 };
-
-/* The trailer: a magic word, the kernel's size, its key, and when it was written, in seconds. */
-enum { SIZE_OFF = 8, KEY_OFF = 16, WRITTEN_OFF = 32, TRAILER_LEN = 40 };
-
-static const char trailer_magic[8] = "bantamK1";
-
 /* So long after it was written a file is on the disk, by any host's settings. */
 #define SETTLED_SECONDS 300
+
+/* When an entry was used is known this well. Not more, or it would never count as settled. */
+#define USED_SECONDS SETTLED_SECONDS
 
 struct kernel_cache {
 	int dir;
@@ -153,8 +153,8 @@ static int make_secret(struct kernel_cache *cache)
 	return rc;
 }
 
-/* One that is damaged or was open to others is replaced: its entries are never found again. */
-static int find_secret(struct kernel_cache *cache)
+/* One that is damaged or was open to others is replaced, and all that was kept under it dropped. */
+int kernel_cache_read_secret(struct kernel_cache *cache)
 {
 	int rc = read_secret(cache);
 
@@ -162,6 +162,8 @@ static int find_secret(struct kernel_cache *cache)
 		return 0;
 	if (rc != -ENOENT)
 		unlinkat(cache->dir, SECRET_NAME, 0);
+	cache_files_evict(cache->dir, 0, 0);
+	kernel_memo_sweep(cache->dir, 0);
 	rc = make_secret(cache);
 	return rc ? rc : read_secret(cache);
 }
@@ -174,7 +176,7 @@ int kernel_cache_open(const char *dir, struct kernel_cache **ret)
 
 	if (!cache || asprintf(&path, "%s/kernels", dir) < 0)
 		goto free_cache;
-	cache->owner = geteuid();
+	cache->owner = (uid_t)getauxval(AT_EUID);
 	cache->dir = open_dir(path, cache->owner);
 	if (cache->dir == -ENOENT) {
 		rc = make_dirs(path);
@@ -184,14 +186,9 @@ int kernel_cache_open(const char *dir, struct kernel_cache **ret)
 	rc = cache->dir;
 	if (rc < 0)
 		goto free_cache;
-	rc = find_secret(cache);
-	if (rc)
-		goto close_dir;
 	*ret = cache;
 	return 0;
 
-close_dir:
-	close(cache->dir);
 free_cache:
 	free(cache);
 	return rc;
@@ -247,14 +244,6 @@ static void entry_name(const struct kernel_key *key, char name[CACHE_FILE_NAME])
 		snprintf(name + 2 * i, 3, "%02x", key->bytes[i]);
 }
 
-static void make_trailer(const struct kernel_key *key, uint64_t size, uint8_t trailer[TRAILER_LEN])
-{
-	memcpy(trailer, trailer_magic, sizeof(trailer_magic));
-	put_le64(trailer + SIZE_OFF, size);
-	memcpy(trailer + KEY_OFF, key->bytes, KEY_HASH_SIZE);
-	put_le64(trailer + WRITTEN_OFF, (uint64_t)time(NULL));
-}
-
 /* False where the host may have crashed before the file was on its disk. */
 static bool is_settled(int64_t written, int64_t used)
 {
@@ -265,69 +254,65 @@ static bool is_settled(int64_t written, int64_t used)
 	return written >= now.tv_sec - up.tv_sec || written < used - SETTLED_SECONDS;
 }
 
+static void mark_used(int fd, time_t used)
+{
+	const time_t now = time(NULL);
+
+	if (now < used || now - used > USED_SECONDS)
+		futimens(fd, NULL);
+}
+
+int kernel_cache_recall(
+	const struct kernel_cache *cache, const struct image *file, struct kernel_key *key)
+{
+	struct image_identity identity;
+	char name[CACHE_FILE_NAME];
+
+	if (image_identify(file, &identity) || kernel_memo_get(cache->dir, &identity, name))
+		return -ENOENT;
+	for (size_t i = 0; i < KEY_HASH_SIZE; i++) {
+		const char digits[] = {name[2 * i], name[2 * i + 1], '\0'};
+
+		key->bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	return 0;
+}
+
+void kernel_cache_remember(const struct kernel_cache *cache, const struct image *file,
+	const struct kernel_key *key, time_t now)
+{
+	struct image_identity identity;
+	char name[CACHE_FILE_NAME];
+
+	if (image_identify(file, &identity) || !image_is_still(file, &identity) ||
+		identity.ctime.tv_sec > now - KERNEL_CACHE_RACY)
+		return;
+	entry_name(key, name);
+	kernel_memo_sweep(cache->dir, KERNEL_CACHE_MEMOS - 1);
+	kernel_memo_put(cache->dir, &identity, name);
+}
+
 int kernel_cache_get(const struct kernel_cache *cache, const struct kernel_key *key,
 	const char *name, struct image *image)
 {
-	uint8_t expected[TRAILER_LEN], found[TRAILER_LEN];
+	struct kernel_entry entry;
 	char file[CACHE_FILE_NAME];
 	struct stat st = {0};
-	uint64_t size;
 	int fd;
 
 	entry_name(key, file);
 	fd = cache_file_open(cache->dir, file, cache->owner, &st);
 	if (fd < 0)
 		return -ENOENT;
-	size = (uint64_t)st.st_size - MIN((uint64_t)st.st_size, TRAILER_LEN);
-	make_trailer(key, size, expected);
-	if (pread(fd, found, TRAILER_LEN, (off_t)size) != TRAILER_LEN ||
-		memcmp(found, expected, WRITTEN_OFF) != 0 ||
-		!is_settled((int64_t)get_le64(found + WRITTEN_OFF), st.st_mtim.tv_sec)) {
+	if (kernel_entry_read(fd, (uint64_t)st.st_size, key, &entry) ||
+		!is_settled(entry.written, st.st_mtim.tv_sec)) {
 		close(fd);
 		return -ENOENT;
 	}
-	futimens(fd, NULL);
-	*image = (struct image){.name = name, .size = size, .fd = fd};
-	cache_file_hole(fd, size, &image->hole_off, &image->hole_len);
+	mark_used(fd, st.st_mtim.tv_sec);
+	image_from_file(name, fd, entry.size, image);
+	memcpy(image->holes, entry.holes, sizeof(entry.holes));
 	return 0;
-}
-
-static bool is_zeros(const uint8_t *block)
-{
-	return block[0] == 0 && memcmp(block, block + 1, BLOCK - 1) == 0;
-}
-
-/* The longest run of whole blocks of zeros: most of a kernel's bss, and a quarter of all. */
-static struct iovec find_zeros(const uint8_t *data, size_t size)
-{
-	struct iovec longest = {.iov_base = (void *)data, .iov_len = 0};
-	size_t start = 0;
-
-	for (size_t at = 0; at + BLOCK <= size; at += BLOCK) {
-		if (!is_zeros(data + at)) {
-			start = at + BLOCK;
-			continue;
-		}
-		if (at + BLOCK - start > longest.iov_len)
-			longest = (struct iovec){(void *)(data + start), at + BLOCK - start};
-	}
-	return longest;
-}
-
-static int write_entry(const struct kernel_cache *cache, const struct kernel_key *key,
-	const uint8_t *data, size_t size, char name[CACHE_FILE_NAME])
-{
-	const struct iovec zeros = find_zeros(data, size);
-	const size_t before = (size_t)((const uint8_t *)zeros.iov_base - data);
-	const size_t behind = before + zeros.iov_len;
-	uint8_t trailer[TRAILER_LEN];
-	const struct iovec iov[] = {{.iov_base = (void *)data, .iov_len = before},
-		{.iov_base = NULL, .iov_len = zeros.iov_len},
-		{.iov_base = (void *)(data + behind), .iov_len = size - behind},
-		{.iov_base = trailer, .iov_len = TRAILER_LEN}};
-
-	make_trailer(key, size, trailer);
-	return cache_file_write(cache->dir, iov, ARRAY_SIZE(iov), name);
 }
 
 int kernel_cache_put(const struct kernel_cache *cache, const struct kernel_key *key,
@@ -336,12 +321,13 @@ int kernel_cache_put(const struct kernel_cache *cache, const struct kernel_key *
 	char temporary[CACHE_FILE_NAME], name[CACHE_FILE_NAME];
 	int rc;
 
-	if (size + TRAILER_LEN > KERNEL_CACHE_BYTES)
+	if (size + KERNEL_ENTRY_TRAILER > KERNEL_CACHE_BYTES)
 		return -EFBIG;
 	entry_name(key, name);
-	cache_files_evict(
-		cache->dir, KERNEL_CACHE_ENTRIES - 1, KERNEL_CACHE_BYTES - size - TRAILER_LEN);
-	rc = write_entry(cache, key, data, size, temporary);
+	cache_files_evict(cache->dir, KERNEL_CACHE_ENTRIES - 1,
+		KERNEL_CACHE_BYTES - size - KERNEL_ENTRY_TRAILER);
+	kernel_memo_sweep(cache->dir, KERNEL_CACHE_MEMOS);
+	rc = kernel_entry_write(cache->dir, key, data, size, temporary);
 	if (rc)
 		return rc;
 	if (renameat(cache->dir, temporary, cache->dir, name) == 0)

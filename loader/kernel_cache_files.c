@@ -75,19 +75,7 @@ int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACH
 	return rc;
 }
 
-void cache_file_hole(int fd, uint64_t size, uint64_t *off, uint64_t *len)
-{
-	off_t hole = lseek(fd, 0, SEEK_HOLE);
-	off_t data = hole < 0 ? -1 : lseek(fd, hole, SEEK_DATA);
-
-	*off = *len = 0;
-	if (data <= hole || (uint64_t)data > size)
-		return;
-	*off = (uint64_t)hole;
-	*len = (uint64_t)(data - hole);
-}
-
-static bool is_entry(const char *name)
+bool cache_file_is_entry(const char *name)
 {
 	return strlen(name) == HEX_DIGITS && strspn(name, "0123456789abcdef") == HEX_DIGITS;
 }
@@ -118,7 +106,8 @@ static size_t find_entries(int dir, struct found *found)
 	}
 	while (n < MAX_FOUND && (e = readdir(stream)) != NULL) {
 		remove_stale(dir, e->d_name);
-		if (!is_entry(e->d_name) || fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (!cache_file_is_entry(e->d_name) ||
+			fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		found[n] = (struct found){.used = st.st_mtim, .size = (uint64_t)st.st_size};
 		memcpy(found[n++].name, e->d_name, HEX_DIGITS + 1);

@@ -3,9 +3,10 @@
  * A bzImage names its payload by payload_offset and payload_length (boot protocol 2.08). What is
  * inside is an ELF file, and behind that the relocations (loader/relocs.c).
  *
- * With a cache the payload is read once, in pieces that are hashed and forgotten. Only if there is
- * nothing under that key, it is read again as a whole, to be unpacked; what is then kept gets the
- * key of those very bytes, so that a file which changes in between does no harm.
+ * With a cache the payload is not read if the file is known by its identity. Else it is read once,
+ * in pieces that are hashed and forgotten. Only if there is nothing under that key, it is read
+ * again as a whole, to be unpacked; what is then kept gets the key of those very bytes, so that a
+ * file which changes in between does no harm.
  *
  * The unpacked kernel is read from the cache to its place in the guest, not mapped there: a mapping
  * would save the copy, and cost a nested page fault for each 4 KiB that the guest ever touches
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "loader/big_alloc.h"
 #include "loader/bytes.h"
@@ -90,8 +92,23 @@ static int read_and_unpack(const struct image *image, const struct bzimage *bz,
 	if (!rc && cache) {
 		kernel_cache_key(cache, payload, bz->payload_size, &key);
 		kernel_cache_put(cache, &key, ret->bytes, ret->image.size);
+		kernel_cache_remember(cache, image, &key, time(NULL));
 	}
 	free(payload);
+	return rc;
+}
+
+static int take_entry(const struct image *image, const struct bzimage *bz,
+	const struct kernel_cache *cache, const struct kernel_key *key, struct unpacked *ret,
+	struct error *err)
+{
+	int rc = kernel_cache_get(cache, key, image->name, &ret->image);
+
+	if (rc)
+		return rc;
+	rc = check_size(image, bz, ret->image.size, err);
+	if (rc)
+		image_close(&ret->image);
 	return rc;
 }
 
@@ -104,13 +121,25 @@ static int take_from_cache(const struct image *image, const struct bzimage *bz,
 		cache, image, bz->payload_offset, bz->payload_size, &key, err);
 
 	if (!rc)
-		rc = kernel_cache_get(cache, &key, image->name, &ret->image);
-	if (rc)
-		return rc;
-	rc = check_size(image, bz, ret->image.size, err);
-	if (rc)
-		image_close(&ret->image);
+		rc = take_entry(image, bz, cache, &key, ret, err);
+	if (!rc)
+		kernel_cache_remember(cache, image, &key, time(NULL));
 	return rc;
+}
+
+static int unpack_with_cache(const struct image *image, const struct bzimage *bz,
+	struct kernel_cache *cache, struct unpacked *ret, struct error *err)
+{
+	struct kernel_key key;
+	int rc;
+
+	if (kernel_cache_recall(cache, image, &key) == 0 &&
+		take_entry(image, bz, cache, &key, ret, NULL) == 0)
+		return 0;
+	if (kernel_cache_read_secret(cache))
+		return read_and_unpack(image, bz, NULL, ret, err);
+	rc = take_from_cache(image, bz, cache, ret, err);
+	return rc == -ENOENT ? read_and_unpack(image, bz, cache, ret, err) : rc;
 }
 
 int unpack_payload(const struct image *image, const struct bzimage *bz, const char *cache_dir,
@@ -122,11 +151,10 @@ int unpack_payload(const struct image *image, const struct bzimage *bz, const ch
 
 	if (rc)
 		return rc;
-	rc = -ENOENT;
 	if (cache_dir && kernel_cache_open(cache_dir, &cache) == 0)
-		rc = take_from_cache(image, bz, cache, &unpacked, err);
-	if (rc == -ENOENT)
-		rc = read_and_unpack(image, bz, cache, &unpacked, err);
+		rc = unpack_with_cache(image, bz, cache, &unpacked, err);
+	else
+		rc = read_and_unpack(image, bz, NULL, &unpacked, err);
 	kernel_cache_close(cache);
 	if (!rc)
 		*ret = unpacked;

@@ -94,6 +94,10 @@ int vm_images_load(struct vm *vm, struct error *err)
 
 void vm_images_drop(struct vm *vm)
 {
+	if (vm->file_open)
+		image_forget(&vm->file);
+	for (unsigned int i = 0; i < vm->num_initrds; i++)
+		image_forget(&vm->initrds[i]);
 	if (!vm->fit)
 		return;
 	if (fit_boot(vm->fit)->ramdisk.size)

@@ -15,7 +15,7 @@
 struct error;
 struct kernel_cache;
 
-enum { KERNEL_CACHE_ENTRIES = 4 };
+enum { KERNEL_CACHE_ENTRIES = 4, KERNEL_CACHE_MEMOS = 64, KERNEL_CACHE_RACY = 60 };
 #define KERNEL_CACHE_BYTES (512 * MiB)
 
 struct kernel_key {
@@ -35,6 +35,23 @@ int kernel_cache_dir(const char *xdg_cache_home, const char *home, char *buf, si
  */
 int kernel_cache_open(const char *dir, struct kernel_cache **ret);
 void kernel_cache_close(struct kernel_cache *cache);
+
+/*
+ * The key that was found for what is packed in that very file, if nobody has changed it since:
+ * saves reading all of it. -ENOENT.
+ */
+int kernel_cache_recall(
+	const struct kernel_cache *cache, const struct image *file, struct kernel_key *key);
+
+/*
+ * To be called with the key once the file was read. Does nothing for a file that was changed less
+ * than KERNEL_CACHE_RACY seconds before now, or while it was read, or for memory.
+ */
+void kernel_cache_remember(const struct kernel_cache *cache, const struct image *file,
+	const struct kernel_key *key, time_t now);
+
+/* Reads the secret, or makes it. To be called before any key is computed. */
+int kernel_cache_read_secret(struct kernel_cache *cache);
 
 /* The key of len bytes at off of a file, which it reads (errors as image_read), or in memory. */
 int kernel_cache_key_of_file(const struct kernel_cache *cache, const struct image *image,

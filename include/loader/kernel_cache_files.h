@@ -22,11 +22,11 @@ int cache_file_open(int dir, const char *name, uid_t owner, struct stat *st);
  */
 int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACHE_FILE_NAME]);
 
-/* The first hole in so many bytes of a file, where its file system has some; else no bytes. */
-void cache_file_hole(int fd, uint64_t size, uint64_t *off, uint64_t *len);
+/* An entry's name: 32 hexadecimal digits. */
+bool cache_file_is_entry(const char *name);
 
 /*
- * Removes entries (names of 32 hexadecimal digits), longest not used first, until no more than so
+ * Removes entries, longest not used first, until no more than so
  * many of so many bytes together are left; also new files that were left behind an hour ago.
  */
 void cache_files_evict(int dir, unsigned int max_entries, uint64_t max_bytes);

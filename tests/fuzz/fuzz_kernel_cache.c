@@ -3,7 +3,7 @@
  * Files in the cache. The first byte says which: the secret, or an entry, which gets a trailer that
  * is right but for the byte that the second one names. Oracles: a secret of another size is
  * replaced; an entry is found only with a right trailer at the end of a whole file, and what is
- * then read is the file.
+ * then read is the file, whatever the trailer says of holes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TRAILER = 40, WRITTEN = 32 };
+enum { TRAILER = 72, HOLES = 32, WRITTEN = 64 };
 
 static void must(bool ok)
 {
@@ -70,6 +70,7 @@ static void fuzz_secret(const uint8_t *data, size_t size)
 
 	write_file("secret", data, size);
 	must(kernel_cache_open(directory(), &cache) == 0);
+	must(kernel_cache_read_secret(cache) == 0);
 	kernel_cache_close(cache);
 	snprintf(path, sizeof(path), "%s/kernels/secret", directory());
 	must(stat(path, &st) == 0 && st.st_size == KEY_HASH_SECRET);
@@ -101,17 +102,18 @@ static void fuzz_entry(
 		snprintf(name + 2 * i, 3, "%02x", key.bytes[i]);
 	if (size)
 		memcpy(file, data, size);
-	memcpy(file + size, "bantamK1", 8);
+	memcpy(file + size, "bantamK2", 8);
 	put_le64(file + size + 8, size);
 	memcpy(file + size + 16, key.bytes, KEY_HASH_SIZE);
+	memset(file + size + HOLES, 0, WRITTEN - HOLES);
 	put_le64(file + size + WRITTEN, (uint64_t)time(NULL));
 	if (damage < TRAILER)
 		file[size + damage] ^= 0x90;
 	write_file(name, file, size + TRAILER);
 	rc = kernel_cache_get(cache, &key, "kernel", &image);
 	must(rc == 0 || rc == -ENOENT);
-	/* When it was written may be any time that makes it old enough or not. */
-	must(rc ? damage < TRAILER : damage >= WRITTEN);
+	/* A changed byte may leave a hole of no bytes, and a time of writing that is old enough. */
+	must(rc ? damage < TRAILER : damage >= HOLES);
 	if (rc == 0) {
 		must(image.size == size && image_read(&image, 0, found, size, NULL) == 0);
 		must(size == 0 || memcmp(found, data, size) == 0);
@@ -129,6 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	must(kernel_cache_open(directory(), &cache) == 0);
+	must(kernel_cache_read_secret(cache) == 0);
 	if (data[0] & 1)
 		fuzz_secret(data + 1, size - 1);
 	else

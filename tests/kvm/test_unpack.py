@@ -5,7 +5,9 @@ implementation (bzimage.py) makes of the same file."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,56 @@ def test_cache(tmp_path: Path) -> None:
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
 
 
+def memo(kernel: Path) -> str:
+    """The name under which the cache remembers what is in a file."""
+    st = kernel.stat()
+    times = (f"{ns // 10**9:x}.{ns % 10**9:x}" for ns in (st.st_mtime_ns, st.st_ctime_ns))
+    return "-".join((f"file-{st.st_dev:x}", f"{st.st_ino:x}", f"{st.st_size:x}", *times))
+
+
+def test_memo(tmp_path: Path) -> None:
+    """A file that is known is not read; changed, replaced or copied it is not known."""
+    cache = tmp_path / "cache"
+    kernels = cache / "kernels"
+    path, other = tmp_path / "bzImage", tmp_path / "other"
+
+    def is_cached(kernel: Path) -> bool:
+        return check(kernel, tmp_path, RANDOM[2], str(cache))
+
+    path.write_bytes(bzimage.make_bzimage(bzimage.make_elf(0, True), "gzip"))
+    other.write_bytes(bzimage.make_bzimage(bzimage.make_elf(1, True), "gzip"))
+    assert not is_cached(path)
+    # It is too young for a memo of Bantam's own. With another secret only a memo leads there.
+    assert sorted(file.name for file in kernels.iterdir())[1:] == ["secret"]
+    entry = min(file.name for file in kernels.iterdir())
+    link = kernels / memo(path)
+    (kernels / "secret").write_bytes(bytes(1040))
+    link.symlink_to(entry)
+    assert is_cached(path)
+    for target in (f"../kernels/{entry}", "../../bzImage", "secret", "0" * 32):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        assert not is_cached(path), target
+        for file in kernels.iterdir():
+            if file.name not in (entry, "secret", link.name):
+                file.unlink()
+    link.unlink(missing_ok=True)
+    link.symlink_to(entry)
+    copy = tmp_path / "copy"
+    shutil.copy2(path, copy)
+    assert not is_cached(copy)
+    # In place, with its times set back
+    st = path.stat()
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    assert not is_cached(path)
+    # Rebuilt
+    other.write_bytes(bzimage.make_bzimage(bzimage.make_elf(2, True), "gzip"))
+    os.replace(other, path)
+    assert not is_cached(path)
+    assert link.readlink() == Path(entry)
+
+
 def real_kernels() -> list[Path]:
     """Those that the lab has fetched for the guest tests."""
     names = ("linux-12", "linux-13", "netboot")
@@ -106,3 +158,6 @@ def test_real(tmp_path: Path) -> None:
         assert not check(path, tmp_path, numbers, str(tmp_path / "cache"))
         assert check(path, tmp_path, RANDOM[3], str(tmp_path / "cache"))
         check(path, tmp_path, None)
+        # What has been on the disk for a while is remembered.
+        known = tmp_path / "cache" / "kernels" / memo(path)
+        assert known.is_symlink() or time.time() - path.stat().st_ctime < 120

@@ -44,6 +44,7 @@ struct kernel_cache *cache_open(const struct cache_fixture *f)
 
 	assert_int_equal(kernel_cache_open(f->dir, &cache), 0);
 	assert_non_null(cache);
+	assert_int_equal(kernel_cache_read_secret(cache), 0);
 	return cache;
 }
 

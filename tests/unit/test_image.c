@@ -168,35 +168,118 @@ static void test_long_name(void **state)
 	assert_null(strchr(err.text, '\n'));
 }
 
-/* Ranges before, behind, over and inside the hole: all of it but the hole is read. */
-static void test_hole(void **state)
+/* Ranges before, behind, over and inside the holes: all of it but the holes is read. */
+static void test_holes(void **state)
 {
-	enum { SIZE = 12, HOLE = 4, HOLE_END = 7 };
-	static const char content[SIZE + 1] = "abcdefghijkl";
+	enum { SIZE = 14 };
+	static const struct image_hole holes[][IMAGE_HOLES] = {
+		{{4, 3}, {9, 2}},
+		{{0, 4}, {4, 3}},
+		{{0, 0}, {4, 3}},
+		{{3, 0}, {12, 2}},
+		{{0, 0}, {0, 14}},
+		{{0, 0}, {0, 0}},
+	};
+	static const char content[SIZE + 1] = "abcdefghijklmn";
 	struct image image;
 
 	(void)state;
 	image_from_memory("kernel", content, SIZE, &image);
-	for (size_t off = 0; off <= SIZE; off++) {
-		for (size_t len = 0; off + len <= SIZE; len++) {
-			char got[SIZE] = {0};
-
-			image.hole_off = HOLE;
-			image.hole_len = HOLE_END - HOLE;
-			assert_int_equal(image_read_to_zeros(&image, off, got, len, NULL), 0);
-			for (size_t i = 0; i < SIZE; i++) {
-				bool in_hole = off + i >= HOLE && off + i < HOLE_END;
+	for (size_t h = 0; h < ARRAY_SIZE(holes); h++) {
+		memcpy(image.holes, holes[h], sizeof(image.holes));
+		for (size_t off = 0; off <= SIZE; off++) {
+			for (size_t len = 0; off + len <= SIZE; len++) {
+				char got[SIZE] = {0};
 
 				assert_int_equal(
-					got[i], i < len && !in_hole ? content[off + i] : 0);
+					image_read_to_zeros(&image, off, got, len, NULL), 0);
+				for (size_t i = 0; i < SIZE; i++) {
+					bool hidden = off + i - holes[h][0].off < holes[h][0].len ||
+						      off + i - holes[h][1].off < holes[h][1].len;
+
+					assert_int_equal(
+						got[i], i < len && !hidden ? content[off + i] : 0);
+				}
 			}
-			image.hole_len = 0;
-			assert_int_equal(image_read_to_zeros(&image, off, got, len, NULL), 0);
-			assert_memory_equal(got, content + off, len);
 		}
 	}
 	assert_int_equal(image_read_to_zeros(&image, SIZE, NULL, 1, NULL), -EINVAL);
 	assert_int_equal(image_read_to_zeros(&image, UINT64_MAX, NULL, 2, NULL), -EINVAL);
+}
+
+/* Short pieces of a file, near to each other and far, at its end, and a long one in between. */
+static void test_short_pieces(void **state)
+{
+	enum { SIZE = 20000 };
+	static const struct {
+		uint64_t off, len;
+	} pieces[] = {{0, 4}, {0, 1024}, {3000, 1000}, {3500, 600}, {3499, 1}, {0, 5000}, {4595, 1},
+		{4596, 1}, {SIZE - 1, 1}, {SIZE - 1000, 1000}, {SIZE - 3000, 1024}, {100, 0}};
+	struct fixture *f = *state;
+	char *bytes = malloc(SIZE), got[5000];
+	struct image image;
+
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (char)(i * 7 + (i >> 8));
+	write_bytes(f->path, bytes, SIZE);
+	assert_int_equal(image_open(f->path, &image, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		memset(got, 0, sizeof(got));
+		assert_int_equal(image_read(&image, pieces[i].off, got, pieces[i].len, NULL), 0);
+		assert_memory_equal(got, bytes + pieces[i].off, pieces[i].len);
+	}
+	assert_int_equal(image_read(&image, SIZE - 3, got, 4, NULL), -EINVAL);
+	image_close(&image);
+	free(bytes);
+}
+
+/* What was read once is not asked for again, until it is to be forgotten. */
+static void test_forget(void **state)
+{
+	struct fixture *f = *state;
+	struct image image;
+	char got[4];
+
+	write_bytes(f->path, "before", 6);
+	assert_int_equal(image_open(f->path, &image, NULL), 0);
+	assert_int_equal(image_read(&image, 0, got, 3, NULL), 0);
+	write_bytes(f->path, "afterw", 6);
+	assert_int_equal(image_read(&image, 2, got, 4, NULL), 0);
+	assert_memory_equal(got, "fore", 4);
+	image_forget(&image);
+	assert_int_equal(image_read(&image, 2, got, 4, NULL), 0);
+	assert_memory_equal(got, "terw", 4);
+	image_close(&image);
+}
+
+static void test_identity(void **state)
+{
+	struct fixture *f = *state;
+	struct image_identity first, later;
+	struct image image;
+	struct stat st;
+
+	write_bytes(f->path, "before", 6);
+	assert_int_equal(image_open(f->path, &image, NULL), 0);
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(image_identify(&image, &first), 0);
+	assert_int_equal(first.ino, st.st_ino);
+	assert_int_equal(first.size, 6);
+	assert_int_equal(first.ctime.tv_nsec, st.st_ctim.tv_nsec);
+	assert_true(image_is_still(&image, &first));
+	write_bytes(f->path, "behind it", 9);
+	assert_false(image_is_still(&image, &first));
+	/* As it was opened */
+	assert_int_equal(image_identify(&image, &later), 0);
+	assert_int_equal(later.size, 6);
+	image_forget(&image);
+	assert_int_equal(image_identify(&image, &later), 0);
+	assert_int_equal(later.size, 9);
+	assert_true(image_is_still(&image, &later));
+	image_close(&image);
+	image_from_memory("kernel", "x", 1, &image);
+	assert_int_equal(image_identify(&image, &later), -ENOENT);
+	assert_false(image_is_still(&image, &later));
 }
 
 int main(void)
@@ -208,7 +291,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused_kinds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_leak, setup, teardown),
 		cmocka_unit_test(test_long_name),
-		cmocka_unit_test(test_hole),
+		cmocka_unit_test(test_holes),
+		cmocka_unit_test_setup_teardown(test_short_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,7 +241,7 @@ static int hammer(const struct cache_fixture *f, unsigned int seed)
 		struct kernel_key key;
 		struct image image;
 
-		if (kernel_cache_open(f->dir, &cache))
+		if (kernel_cache_open(f->dir, &cache) || kernel_cache_read_secret(cache))
 			return 2;
 		kernel_cache_key(cache, (uint8_t *)name, 1, &key);
 		if (kernel_cache_get(cache, &key, "name", &image) == 0) {
