@@ -153,25 +153,24 @@ static int read_entry(const struct image *image, struct bzimage *bz, struct erro
 	return 0;
 }
 
-/* A string of the setup code, for people. One that points nowhere is left out, not an error. */
-static int read_version_string(const struct image *image, struct bzimage *bz, struct error *err)
+int bzimage_read_version(const struct image *image, const struct bzimage *bz,
+	char version[BZIMAGE_VERSION], struct error *err)
 {
 	uint64_t off = get_le16(bz->header + HDR_KERNEL_VERSION);
 	size_t len;
 	int rc;
 
+	version[0] = '\0';
 	if (!off || off + SECTOR >= bz->code_offset)
 		return 0;
 	off += SECTOR;
-	len = MIN(sizeof(bz->version) - 1, bz->code_offset - off);
-	rc = image_read(image, off, bz->version, len, err);
-	if (rc)
-		return rc;
-	bz->version[len] = '\0';
-	for (char *p = bz->version; *p; p++)
+	len = MIN(BZIMAGE_VERSION - 1, bz->code_offset - off);
+	rc = image_read(image, off, version, len, err);
+	version[rc ? 0 : len] = '\0';
+	for (char *p = version; *p; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
-	return 0;
+	return rc;
 }
 
 int bzimage_parse(const struct image *image, struct bzimage *bz, struct error *err)
@@ -182,7 +181,6 @@ int bzimage_parse(const struct image *image, struct bzimage *bz, struct error *e
 		find_code,
 		read_placement,
 		read_entry,
-		read_version_string,
 	};
 	int rc = 0;
 

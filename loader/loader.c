@@ -13,6 +13,7 @@
  */
 #include "loader/loader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -229,6 +230,8 @@ static int put_dtb(const struct guest_mem *mem, const struct loader_config *conf
 	return rc ? image_error(config->kernel, err, rc, "no RAM for the device tree") : 0;
 }
 
+static_assert(sizeof(((struct loader_result *)0)->version) == BZIMAGE_VERSION, "whole ones");
+
 static int load_all(const struct guest_mem *mem, const struct loader_config *config,
 	struct kernel *kernel, struct loader_result *out, struct error *err)
 {
@@ -278,12 +281,12 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 		rc = kernel_unpack(mem, config, &kernel, err);
 	if (!rc)
 		rc = load_all(mem, config, &kernel, &out, err);
+	if (!rc && config->version && kernel.is_bzimage)
+		rc = bzimage_read_version(config->kernel, &kernel.bz, out.version, err);
 	if (!rc) {
 		out.format = kernel.format;
 		out.not_unpacked = kernel.not_unpacked;
 		out.cached = kernel.elf_image == &kernel.unpacked.image && !kernel.unpacked.bytes;
-		if (kernel.is_bzimage)
-			memcpy(out.version, kernel.bz.version, sizeof(out.version));
 		*result = out;
 	}
 	kernel_release(&kernel);

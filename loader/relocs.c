@@ -26,7 +26,7 @@
 #include "loader/bytes.h"
 #include "vm/error.h"
 
-enum { WORD = 4, SHDR_SIZE = 64, SHDRS_AT_ONCE = 64 };
+enum { WORD = 4, SHDR_SIZE = 64 };
 
 static int bad_table(const struct image *image, struct error *err)
 {
@@ -35,49 +35,29 @@ static int bad_table(const struct image *image, struct error *err)
 		"without KASLR (nokaslr)");
 }
 
-/* The furthest end of the sections that have bytes in the file; the headers are inside it. */
-static int read_sections(
-	const struct image *image, const struct elf *elf, uint64_t *end, struct error *err)
+static uint64_t end_of_segments(const struct elf *elf)
 {
-	uint8_t table[SHDRS_AT_ONCE * SHDR_SIZE];
+	uint64_t end = sizeof(Elf64_Ehdr);
 
-	for (unsigned int i = 0, n; i < elf->shnum; i += n) {
-		int rc;
-
-		n = MIN(elf->shnum - i, (unsigned int)SHDRS_AT_ONCE);
-		rc = image_read(image, elf->shoff + (uint64_t)i * SHDR_SIZE, table,
-			(uint64_t)n * SHDR_SIZE, err);
-		for (unsigned int k = 0; !rc && k < n; k++) {
-			const uint8_t *sh = table + (size_t)k * SHDR_SIZE;
-			uint32_t type = get_le32(sh + 4);
-			uint64_t offset = get_le64(sh + 24), size = get_le64(sh + 32);
-
-			if (type == SHT_NOBITS || type == SHT_NULL)
-				continue;
-			if (!range_ok(offset, size, image->size))
-				rc = bad_table(image, err);
-			*end = MAX(*end, offset + size);
-		}
-		if (rc)
-			return rc;
-	}
-	return 0;
+	for (unsigned int i = 0; i < elf->num_segments; i++)
+		end = MAX(end, elf->segments[i].offset + elf->segments[i].filesz);
+	return end;
 }
 
-static int find_elf_end(
-	const struct image *image, const struct elf *elf, uint64_t *end, struct error *err)
+/* Moves end behind the sections that have bytes in the file. False: one is outside of it. */
+static bool pass_sections(const uint8_t *headers, unsigned int count, uint64_t size, uint64_t *end)
 {
-	const uint64_t size = (uint64_t)elf->shnum * SHDR_SIZE;
+	for (const uint8_t *sh = headers; count > 0; sh += SHDR_SIZE, count--) {
+		const uint32_t type = get_le32(sh + 4);
+		const uint64_t off = get_le64(sh + 24), len = get_le64(sh + 32);
 
-	*end = sizeof(Elf64_Ehdr);
-	for (unsigned int i = 0; i < elf->num_segments; i++)
-		*end = MAX(*end, elf->segments[i].offset + elf->segments[i].filesz);
-	if (!size)
-		return 0;
-	if (elf->shentsize != SHDR_SIZE || !range_ok(elf->shoff, size, image->size))
-		return bad_table(image, err);
-	*end = MAX(*end, elf->shoff + size);
-	return read_sections(image, elf, end, err);
+		if (type == SHT_NOBITS || type == SHT_NULL)
+			continue;
+		if (!range_ok(off, len, size))
+			return false;
+		*end = MAX(*end, off + len);
+	}
+	return true;
 }
 
 /* Finds where the lists begin. */
@@ -101,27 +81,56 @@ static bool split(struct relocs *r)
 	return true;
 }
 
+/*
+ * Linkers write the section headers last, so that one read brings them and what follows. Each
+ * relocation has its place in the kernel, so that the table cannot be larger than that.
+ */
+static int read_tail(
+	const struct image *image, const struct elf *elf, struct relocs *r, struct error *err)
+{
+	const uint64_t span = elf->end - elf->start, headers = (uint64_t)elf->shnum * SHDR_SIZE;
+	const uint64_t off = headers ? elf->shoff : end_of_segments(elf);
+	const uint64_t len = headers + MIN(image->size - off - headers, span);
+	uint64_t end = MAX(off + headers, end_of_segments(elf));
+	int rc;
+
+	r->bytes = malloc(len);
+	if (!r->bytes)
+		return image_error(image, err, -ENOMEM, "no memory for its relocations");
+	rc = image_read(image, off, r->bytes, len, err);
+	if (rc)
+		return rc;
+	if (!pass_sections(r->bytes, elf->shnum, image->size, &end))
+		return bad_table(image, err);
+	r->size = image->size - end;
+	if (!r->size)
+		return 0;
+	if (r->size < 2 * WORD || r->size > span)
+		return bad_table(image, err);
+	r->table = r->bytes + (end - off);
+	if (range_ok(end - off, r->size, len))
+		return 0;
+	r->table = r->bytes;
+	return image_read(image, end, r->bytes, r->size, err);
+}
+
 int relocs_read(
 	const struct image *image, const struct elf *elf, struct relocs *ret, struct error *err)
 {
 	struct relocs r = {0};
-	uint64_t end = 0;
-	int rc = find_elf_end(image, elf, &end, err);
+	int rc;
 
 	*ret = r;
-	if (rc || end == image->size)
-		return rc;
-	/* Each has its place in the kernel, so that they cannot be larger than that. */
-	r.size = image->size - end;
-	if (r.size < 2 * WORD || r.size > elf->end - elf->start)
+	if (!elf->shnum && end_of_segments(elf) == image->size)
+		return 0;
+	if (elf->shnum &&
+		(elf->shentsize != SHDR_SIZE ||
+			!range_ok(elf->shoff, (uint64_t)elf->shnum * SHDR_SIZE, image->size)))
 		return bad_table(image, err);
-	r.table = malloc(r.size);
-	if (!r.table)
-		return image_error(image, err, -ENOMEM, "no memory for its relocations");
-	rc = image_read(image, end, r.table, r.size, err);
-	if (!rc && !split(&r))
+	rc = read_tail(image, elf, &r, err);
+	if (!rc && r.table && !split(&r))
 		rc = bad_table(image, err);
-	if (rc)
+	if (rc || !r.table)
 		relocs_free(&r);
 	*ret = r;
 	return rc;
@@ -129,8 +138,8 @@ int relocs_read(
 
 void relocs_free(struct relocs *relocs)
 {
-	free(relocs->table);
-	relocs->table = NULL;
+	free(relocs->bytes);
+	relocs->bytes = relocs->table = NULL;
 }
 
 /* What the places are in. A place below the kernel wraps, and is beyond every size. */

@@ -39,6 +39,7 @@ static int load_linux(struct machine *m, struct error *err)
 		.initrds = m->env.initrds,
 		.num_initrds = m->env.num_initrds,
 		.cmdline = machine_cmdline(m),
+		.version = config->dry_run,
 		.boot = config->boot,
 		.kaslr = config->kaslr,
 	};

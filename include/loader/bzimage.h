@@ -10,6 +10,8 @@
 struct error;
 struct guest_mem;
 
+enum { BZIMAGE_VERSION = 128 };
+
 struct bzimage {
 	uint16_t protocol; /* 0x020f is 2.15 */
 	bool entry64;	   /* has the 64-bit entry */
@@ -23,7 +25,6 @@ struct bzimage {
 	uint64_t code_size;	  /* up to its end */
 	uint64_t payload_offset;  /* the packed kernel in the file, not checked yet; */
 	uint64_t payload_size;	  /* 0: the header names none */
-	char version[128];	  /* printable, "" for none */
 	/* The header as the file has it: bytes HDR_START up to header_end, at those offsets. */
 	uint32_t header_end;
 	uint8_t header[HDR_LIMIT];
@@ -35,6 +36,13 @@ bool bzimage_detect(const uint8_t *head, size_t len);
 /* Reads and checks the header. -EINVAL for a bad file, -ENOTSUP for one too old; err names the
  * field. */
 int bzimage_parse(const struct image *image, struct bzimage *bz, struct error *err);
+
+/*
+ * A string of the setup code, for people: printable, "" for none. One that points nowhere is none,
+ * not an error.
+ */
+int bzimage_read_version(const struct image *image, const struct bzimage *bz,
+	char version[BZIMAGE_VERSION], struct error *err);
 
 /*
  * Where the kernel wants to run. -ENOSPC where [*gpa, + init_size) is not inside the RAM at

@@ -42,6 +42,7 @@ struct loader_config {
 	size_t num_initrds;
 	const char *cmdline; /* complete; "" for none */
 	uint64_t rsdp_gpa;   /* of the ACPI tables, put there already; 0 for none */
+	bool version;	     /* wanted in the result */
 	const void *dtb;     /* a device tree for the kernel (SETUP_DTB), or NULL */
 	size_t dtb_size;
 	enum loader_boot boot;
@@ -57,7 +58,8 @@ struct loader_config {
 struct loader_result {
 	enum kernel_format format;
 	struct entry_state entry;
-	char version[128]; /* the bzImage's own version string, printable, "" if none */
+	char version[128]; /* the bzImage's own version string, printable, "" if none or not wanted
+			    */
 	uint64_t kernel_gpa, kernel_size; /* what the kernel occupies before it runs */
 	bool kaslr;			  /* at random addresses, kernel_gpa and */
 	uint64_t kernel_virtual;	  /* kaslr: where the kernel maps its first byte */

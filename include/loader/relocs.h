@@ -13,7 +13,8 @@ struct error;
 #define RELOCS_KERNEL_MAP UINT64_C(0xffffffff80000000)
 
 struct relocs {
-	uint8_t *table; /* NULL for none */
+	uint8_t *bytes; /* what was read of the file; owned */
+	uint8_t *table; /* in there; NULL for none */
 	size_t size;
 	/* Where the zeros are that two of its lists begin with; the same one for a list less. */
 	size_t inverse32, plain32;

@@ -25,8 +25,15 @@ static void check(const struct bzimage *bz, size_t size)
 	must(bz->init_size >= bz->code_size);
 	must(bz->protocol >= 0x0206 && bz->protocol <= 0x02ff);
 	must(!bz->entry64 || bz->code_size > HDR_ENTRY64_OFFSET);
-	must(memchr(bz->version, '\0', sizeof(bz->version)) != NULL);
-	for (const char *p = bz->version; *p; p++)
+}
+
+static void check_version(const struct image *image, const struct bzimage *bz)
+{
+	char version[BZIMAGE_VERSION];
+
+	must(bzimage_read_version(image, bz, version, NULL) == 0);
+	must(memchr(version, '\0', sizeof(version)) != NULL);
+	for (const char *p = version; *p; p++)
 		must(*p >= ' ' && *p <= '~');
 }
 
@@ -47,5 +54,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	must(memcmp(&first, &second, sizeof(first)) == 0);
 	check(&first, size);
+	check_version(&image, &first);
 	return 0;
 }

@@ -21,7 +21,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TRAILER = 72, HOLES = 32, WRITTEN = 64 };
+enum { HOLES = 32, WRITTEN = HOLES + 16 * IMAGE_HOLES, TRAILER = WRITTEN + 8 };
 
 static void must(bool ok)
 {

@@ -173,12 +173,12 @@ static void test_holes(void **state)
 {
 	enum { SIZE = 14 };
 	static const struct image_hole holes[][IMAGE_HOLES] = {
-		{{4, 3}, {9, 2}},
-		{{0, 4}, {4, 3}},
-		{{0, 0}, {4, 3}},
-		{{3, 0}, {12, 2}},
-		{{0, 0}, {0, 14}},
-		{{0, 0}, {0, 0}},
+		{{1, 1}, {4, 3}, {9, 2}},
+		{{0, 4}, {4, 3}, {13, 1}},
+		{{0, 0}, {0, 0}, {4, 3}},
+		{{0, 0}, {3, 0}, {12, 2}},
+		{{0, 0}, {0, 0}, {0, 14}},
+		{{0, 0}, {0, 0}, {0, 0}},
 	};
 	static const char content[SIZE + 1] = "abcdefghijklmn";
 	struct image image;
@@ -194,8 +194,11 @@ static void test_holes(void **state)
 				assert_int_equal(
 					image_read_to_zeros(&image, off, got, len, NULL), 0);
 				for (size_t i = 0; i < SIZE; i++) {
-					bool hidden = off + i - holes[h][0].off < holes[h][0].len ||
-						      off + i - holes[h][1].off < holes[h][1].len;
+					bool hidden = false;
+
+					for (size_t k = 0; k < IMAGE_HOLES; k++)
+						hidden |=
+							off + i - holes[h][k].off < holes[h][k].len;
 
 					assert_int_equal(
 						got[i], i < len && !hidden ? content[off + i] : 0);

@@ -80,7 +80,23 @@ static void test_keys(void **state)
 	kernel_cache_close(cache);
 }
 
-/* The two longest runs of zeros take no place, and read as zeros nevertheless. */
+/* True where the file system has holes. */
+static bool has_holes(const struct cache_fixture *f)
+{
+	char path[128];
+	bool has;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sparse", f->top);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "x", 1, MiB), 1);
+	has = lseek(fd, 0, SEEK_HOLE) == 0;
+	close(fd);
+	return has;
+}
+
+/* The three longest runs of zeros take no place, and read as zeros nevertheless. */
 static void test_zeros(void **state)
 {
 	enum {
@@ -89,6 +105,8 @@ static void test_zeros(void **state)
 		FIRST_LEN = 200000,
 		SHORT = 500000,
 		SHORT_LEN = 180000,
+		SHORTER = 700000,
+		SHORTER_LEN = 170000,
 		LAST = 1 << 20,
 		LAST_LEN = (1 << 20) + 12345
 	};
@@ -103,13 +121,16 @@ static void test_zeros(void **state)
 	memset(bytes, 0x55, SIZE);
 	memset(bytes + FIRST, 0, FIRST_LEN);
 	memset(bytes + SHORT, 0, SHORT_LEN);
+	memset(bytes + SHORTER, 0, SHORTER_LEN);
 	memset(bytes + LAST, 0, LAST_LEN);
 	assert_int_equal(kernel_cache_put(cache, &key, bytes, SIZE), 0);
 	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
 	assert_int_equal(image.holes[0].off, 102400);
 	assert_int_equal(image.holes[0].len, 196608);
-	assert_int_equal(image.holes[1].off, LAST);
-	assert_int_equal(image.holes[1].len, LAST_LEN / 4096 * 4096);
+	assert_int_equal(image.holes[1].off, 503808);
+	assert_int_equal(image.holes[1].len, 176128);
+	assert_int_equal(image.holes[2].off, LAST);
+	assert_int_equal(image.holes[2].len, LAST_LEN / 4096 * 4096);
 	assert_int_equal(image_read_to_zeros(&image, 0, found, SIZE, NULL), 0);
 	assert_memory_equal(found, bytes, SIZE);
 	memset(found, 0xee, SIZE);
@@ -121,9 +142,9 @@ static void test_zeros(void **state)
 	assert_int_equal(kernel_cache_put(cache, &key, bytes, SIZE), 0);
 	cache_path(f, cache, "kernel", path);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_size, SIZE + 72);
+	assert_true(st.st_blocks * 512 < SIZE / 2 || !has_holes(f));
 	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
-	assert_int_equal(image.holes[1].len, SIZE / 4096 * 4096);
+	assert_int_equal(image.holes[2].len, SIZE / 4096 * 4096);
 	assert_int_equal(image_read(&image, 0, found, SIZE, NULL), 0);
 	assert_memory_equal(found, bytes, SIZE);
 	image_close(&image);
@@ -136,18 +157,18 @@ static void test_zeros(void **state)
 static void test_bad_holes(void **state)
 {
 	static const struct {
-		uint64_t off[2], len[2];
+		uint64_t off[IMAGE_HOLES], len[IMAGE_HOLES];
 		bool counts;
 	} table[] = {
-		{{0, 4096}, {4096, 4096}, true},
-		{{0, 0}, {0, 8192}, true},
-		{{8192, 4096}, {4096, 4096}, false},
-		{{0, 4096}, {8192, 4096}, false},
-		{{0, 4096}, {0, 1 << 20}, false},
-		{{0, 1}, {0, 4096}, false},
-		{{0, 4096}, {0, 1}, false},
-		{{0, UINT64_MAX - 4095}, {0, 8192}, false},
-		{{0, 8192}, {0, UINT64_MAX - 4095}, false},
+		{{0, 4096, 20480}, {4096, 4096, 4096}, true},
+		{{0, 0, 0}, {0, 0, 8192}, true},
+		{{8192, 4096, 16384}, {4096, 4096, 4096}, false},
+		{{0, 0, 4096}, {0, 8192, 4096}, false},
+		{{0, 0, 4096}, {0, 0, 1 << 20}, false},
+		{{0, 0, 1}, {0, 0, 4096}, false},
+		{{0, 0, 4096}, {0, 0, 1}, false},
+		{{0, 0, UINT64_MAX - 4095}, {0, 0, 8192}, false},
+		{{0, 0, 8192}, {0, 0, UINT64_MAX - 4095}, false},
 	};
 	struct cache_fixture *f = *state;
 	struct kernel_cache *cache = cache_open(f);
@@ -158,11 +179,11 @@ static void test_bad_holes(void **state)
 	cache_path(f, cache, "k", path);
 	assert_int_equal(kernel_cache_put(cache, &key, bytes, sizeof(bytes)), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		uint8_t words[32];
+		uint8_t words[16 * IMAGE_HOLES];
 		struct image image;
 		int fd = open(path, O_WRONLY);
 
-		for (size_t k = 0; k < 2; k++) {
+		for (size_t k = 0; k < IMAGE_HOLES; k++) {
 			put_le64(words + 16 * k, table[i].off[k]);
 			put_le64(words + 16 * k + 8, table[i].len[k]);
 		}

@@ -34,6 +34,7 @@ static void run_init(struct run *r, void (*make)(struct kernel_file *))
 	make(&r->file);
 	image_from_memory("initrd", "initrd!", 7, &r->initrd);
 	r->config = (struct loader_config){
+		.version = true,
 		.kernel = &r->kernel,
 		.initrds = &r->initrd,
 		.num_initrds = 1,

@@ -26,6 +26,7 @@ struct unpack_run *unpack_run_new(void)
 		.initrds = &r->initrd,
 		.num_initrds = 1,
 		.cmdline = "quiet",
+		.version = true,
 		.kaslr = true,
 	};
 	return r;
