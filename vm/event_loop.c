@@ -7,6 +7,9 @@
  * another thread's function is just running, removal waits for it on a condition. A removal that
  * falls between epoll_wait and the taking of the lock is seen by a counter; the batch is then
  * collected anew under the lock. Nothing gets lost by that, as all sources are level-triggered.
+ *
+ * What is posted has no descriptor: it waits in a list. The eventfd is written only when the loop
+ * has gone to sleep, which it says under the lock, once it has looked at that list.
  */
 #include "vm/event_loop.h"
 
@@ -29,6 +32,8 @@ struct event_loop {
 	pthread_t runner;		 /* valid while running is set */
 	struct epoll_event batch[BATCH]; /* data.ptr NULL: struck out, or the wake-up */
 	int batch_next, batch_count;
+	struct event_source *posted, *due; /* those for the next turn, and those of this one */
+	bool asleep;
 };
 
 int event_loop_create(struct event_loop **ret)
@@ -96,10 +101,44 @@ int event_loop_modify(struct event_loop *loop, struct event_source *source, uint
 	return control(loop, EPOLL_CTL_MOD, source);
 }
 
+static void wake(const struct event_loop *loop)
+{
+	const uint64_t one = 1;
+
+	/* A full counter wakes as well. */
+	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void event_loop_post(struct event_loop *loop, struct event_source *source)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (!source->posted) {
+		if (loop->asleep && !loop->posted)
+			wake(loop);
+		source->posted = true;
+		source->next = loop->posted;
+		loop->posted = source;
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+static void strike_out(struct event_source **list, const struct event_source *source)
+{
+	while (*list && *list != source)
+		list = &(*list)->next;
+	if (*list)
+		*list = source->next;
+}
+
 void event_loop_remove(struct event_loop *loop, struct event_source *source)
 {
 	pthread_mutex_lock(&loop->lock);
-	control(loop, EPOLL_CTL_DEL, source);
+	strike_out(&loop->posted, source);
+	strike_out(&loop->due, source);
+	source->posted = false;
+	if (source->fd >= 0)
+		control(loop, EPOLL_CTL_DEL, source);
 	atomic_fetch_add(&loop->removals, 1);
 	for (int i = loop->batch_next; i < loop->batch_count; i++)
 		if (loop->batch[i].data.ptr == source)
@@ -117,25 +156,39 @@ static void drain_wake(struct event_loop *loop)
 		return; /* already drained */
 }
 
-/* Calls the functions of the batch one by one; the lock is held on entry and on return. */
+/* The lock is held on entry and on return. */
+static void call(struct event_loop *loop, struct event_source *source, uint32_t events)
+{
+	loop->running = source;
+	loop->runner = pthread_self();
+	pthread_mutex_unlock(&loop->lock);
+	source->fn(source->opaque, events);
+	pthread_mutex_lock(&loop->lock);
+	loop->running = NULL;
+	pthread_cond_broadcast(&loop->idle);
+}
+
+/* Calls the functions of the batch one by one, and of what was posted until now; with the lock. */
 static int dispatch(struct event_loop *loop)
 {
+	struct event_source *source;
 	int called = 0;
 
 	while (loop->batch_next < loop->batch_count) {
 		struct epoll_event ev = loop->batch[loop->batch_next++];
-		struct event_source *source = ev.data.ptr;
 
-		if (!source)
+		if (!ev.data.ptr)
 			continue;
-		loop->running = source;
-		loop->runner = pthread_self();
-		pthread_mutex_unlock(&loop->lock);
-		source->fn(source->opaque, ev.events);
+		call(loop, ev.data.ptr, ev.events);
 		called++;
-		pthread_mutex_lock(&loop->lock);
-		loop->running = NULL;
-		pthread_cond_broadcast(&loop->idle);
+	}
+	loop->due = loop->posted;
+	loop->posted = NULL;
+	while ((source = loop->due) != NULL) {
+		loop->due = source->next;
+		source->posted = false;
+		call(loop, source, 0);
+		called++;
 	}
 	return called;
 }
@@ -143,12 +196,20 @@ static int dispatch(struct event_loop *loop)
 int event_loop_step(struct event_loop *loop, int timeout_ms)
 {
 	struct epoll_event ready[BATCH];
-	unsigned int removals = atomic_load(&loop->removals);
-	int n = epoll_wait(loop->epoll_fd, ready, BATCH, timeout_ms);
+	unsigned int removals;
+	int n;
 
+	pthread_mutex_lock(&loop->lock);
+	if (loop->posted)
+		timeout_ms = 0;
+	loop->asleep = timeout_ms != 0;
+	removals = atomic_load(&loop->removals);
+	pthread_mutex_unlock(&loop->lock);
+	n = epoll_wait(loop->epoll_fd, ready, BATCH, timeout_ms);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	pthread_mutex_lock(&loop->lock);
+	loop->asleep = false;
 	if (removals != atomic_load(&loop->removals))
 		n = epoll_wait(loop->epoll_fd, ready, BATCH, 0);
 	for (int i = 0; i < n; i++) {
@@ -176,10 +237,6 @@ int event_loop_run(struct event_loop *loop)
 
 void event_loop_stop(struct event_loop *loop)
 {
-	const uint64_t one = 1;
-
 	atomic_store(&loop->stop, true);
-	/* A full counter wakes as well. */
-	if (write(loop->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	wake(loop);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * All work is done on the loop's thread, so there is no lock: rx_kick, the only call from outside,
- * is a write to an eventfd.
+ * posts a source to the loop.
  *
  * The descriptor is polled while the buffer has room; without, the kernel's own buffers fill and
  * the sender waits. Escapes are found when bytes are read, not when the front end takes them, so
@@ -20,8 +20,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 static bool is_full(const struct char_input *in)
 {
@@ -248,11 +246,8 @@ static void on_readable(void *opaque, uint32_t events)
 static void on_kick(void *opaque, uint32_t events)
 {
 	struct char_input *in = opaque;
-	uint64_t count;
 
 	(void)events;
-	if (read(in->kick.fd, &count, sizeof(count)) < 0)
-		return; /* answered already */
 	deliver(in);
 	if (in->unpollable && wants_input(in)) {
 		pull(in);
@@ -281,11 +276,7 @@ static void on_stall_timer(void *opaque)
 
 void char_input_kick(struct char_input *in)
 {
-	const uint64_t one = 1;
-
-	/* A full counter kicks as well. */
-	if (write(in->kick.fd, &one, sizeof(one)) < 0)
-		return;
+	event_loop_post(in->loop, &in->kick);
 }
 
 void char_input_break(struct char_input *in)
@@ -302,29 +293,14 @@ void char_input_pause(struct char_input *in, bool pause)
 
 /* ---- life ---- */
 
-int char_input_init(struct char_input *in)
+void char_input_init(struct char_input *in)
 {
-	int rc;
-
 	in->stream = (struct stream_fd){.fd = -1};
 	in->source = (struct event_source){.fd = -1, .fn = on_readable, .opaque = in};
 	in->stall = (struct timer){.fn = on_stall_timer, .opaque = in};
 	in->buf = in->first;
 	in->size = sizeof(in->first);
-	in->kick = (struct event_source){
-		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-		.events = EPOLLIN,
-		.fn = on_kick,
-		.opaque = in,
-	};
-	if (in->kick.fd < 0)
-		return -errno;
-	rc = event_loop_add(in->loop, &in->kick);
-	if (rc < 0) {
-		close(in->kick.fd);
-		in->kick.fd = -1;
-	}
-	return rc;
+	in->kick = (struct event_source){.fd = -1, .fn = on_kick, .opaque = in};
 }
 
 void char_input_open(struct char_input *in, const struct stream_fd *stream)
@@ -346,7 +322,6 @@ void char_input_close(struct char_input *in)
 void char_input_fini(struct char_input *in)
 {
 	event_loop_remove(in->loop, &in->kick);
-	close(in->kick.fd);
 	char_input_close(in);
 	free_buffer(in);
 }

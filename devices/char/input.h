@@ -61,8 +61,8 @@ struct char_input {
 	struct timer stall;
 };
 
-/* Returns 0 or a negative errno. No descriptor yet. */
-int char_input_init(struct char_input *in);
+/* No descriptor yet. */
+void char_input_init(struct char_input *in);
 void char_input_fini(struct char_input *in);
 
 /* Takes the stream over. On the loop's thread, or before the loop runs. */

@@ -51,10 +51,13 @@ static void arm_stall(struct char_output *out)
 /* With the lock held, after something came to wait. */
 static void start_polling(struct char_output *out)
 {
+	int rc;
+
 	if (out->polled || out->unpollable || (!out->tx.count && !out->tx.owed))
 		return;
-	if (event_loop_add(out->loop, &out->source) == 0)
-		out->polled = true;
+	rc = event_loop_add(out->loop, &out->source);
+	out->polled = rc == 0;
+	out->unpollable = rc == -EPERM;
 }
 
 /* With the lock held, on the loop's thread. */
@@ -220,19 +223,12 @@ void char_output_init(struct char_output *out)
 
 void char_output_open(struct char_output *out, const struct stream_fd *stream)
 {
-	bool unpollable;
-
 	char_output_close(out);
-	/* Writers are kept out until the descriptor is published below. */
+	pthread_mutex_lock(&out->lock);
 	out->source.fd = stream->fd;
 	out->source.events = EPOLLOUT;
-	unpollable = event_loop_add(out->loop, &out->source) == -EPERM;
-	if (!unpollable)
-		event_loop_remove(out->loop, &out->source);
-	pthread_mutex_lock(&out->lock);
 	out->stream = *stream;
-	out->is_broken = false;
-	out->unpollable = unpollable;
+	out->is_broken = out->unpollable = false;
 	pthread_mutex_unlock(&out->lock);
 }
 

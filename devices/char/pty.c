@@ -217,7 +217,7 @@ close_master:
 	return rc;
 }
 
-static int init_halves(struct pty *pty)
+static void init_halves(struct pty *pty)
 {
 	const struct char_config *config = &pty->config;
 
@@ -235,7 +235,7 @@ static int init_halves(struct pty *pty)
 	pty->in.when_full = CHAR_INPUT_GIVE_UP;
 	pty->in.ended = on_ended;
 	pty->in.opaque = pty;
-	return char_input_init(&pty->in);
+	char_input_init(&pty->in);
 }
 
 int char_pty_create(const struct char_config *config, struct chardev **ret, struct error *err)
@@ -251,18 +251,12 @@ int char_pty_create(const struct char_config *config, struct chardev **ret, stru
 	if (rc < 0)
 		goto free_pty;
 	chardev_init(&pty->dev, &pty_ops);
-	rc = init_halves(pty);
-	if (rc < 0)
-		goto fini_dev;
+	init_halves(pty);
 	watch(pty);
 	log_msg(config->log, LOG_INFO, "serial port on %s", pty->path);
 	*ret = &pty->dev;
 	return 0;
 
-fini_dev:
-	char_output_fini(&pty->out);
-	chardev_fini(&pty->dev);
-	close(pty->master);
 free_pty:
 	free(pty);
 	return error_set_errno(err, rc, "pseudo terminal");

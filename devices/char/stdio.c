@@ -263,6 +263,8 @@ static int open_input(struct stdio *stdio, int in_fd)
 		return rc == -EBADF ? 0 : rc;
 	if (stream.is_terminal)
 		rc = open_terminal(stdio, in_fd);
+	if (stream.is_terminal && stdio->size_fd < 0)
+		stdio->size_fd = fcntl(in_fd, F_DUPFD_CLOEXEC, 3);
 	if (rc < 0) {
 		stream_fd_close(&stream);
 		return rc;
@@ -280,7 +282,7 @@ static int open_input(struct stdio *stdio, int in_fd)
 	return 0;
 }
 
-static int open_output(struct stdio *stdio, int in_fd, int out_fd)
+static int open_output(struct stdio *stdio, int out_fd)
 {
 	struct stream_fd stream;
 	int rc = stream_fd_share(&stream, out_fd, O_WRONLY);
@@ -290,12 +292,10 @@ static int open_output(struct stdio *stdio, int in_fd, int out_fd)
 		if (stream.is_terminal)
 			stdio->size_fd = fcntl(out_fd, F_DUPFD_CLOEXEC, 3);
 	}
-	if (stdio->size_fd < 0 && isatty(in_fd))
-		stdio->size_fd = fcntl(in_fd, F_DUPFD_CLOEXEC, 3);
 	return rc == -EBADF ? 0 : rc;
 }
 
-static int init_halves(struct stdio *stdio)
+static void init_halves(struct stdio *stdio)
 {
 	const struct char_config *config = &stdio->config;
 
@@ -314,7 +314,7 @@ static int init_halves(struct stdio *stdio)
 	stdio->in.ended = on_ended;
 	stdio->in.dropping = on_dropping;
 	stdio->in.opaque = stdio;
-	return char_input_init(&stdio->in);
+	char_input_init(&stdio->in);
 }
 
 int char_stdio_create(const struct char_config *config, int in_fd, int out_fd, struct chardev **ret,
@@ -329,10 +329,8 @@ int char_stdio_create(const struct char_config *config, int in_fd, int out_fd, s
 	stdio->size_fd = -1;
 	stdio->foreground = (struct timer){.fn = on_foreground_timer, .opaque = stdio};
 	chardev_init(&stdio->dev, &stdio_ops);
-	rc = init_halves(stdio);
-	if (rc < 0)
-		goto free_stdio;
-	rc = open_output(stdio, in_fd, out_fd);
+	init_halves(stdio);
+	rc = open_output(stdio, out_fd);
 	/* Last, as it changes the terminal's modes. */
 	if (!rc)
 		rc = open_input(stdio, in_fd);
@@ -343,10 +341,5 @@ int char_stdio_create(const struct char_config *config, int in_fd, int out_fd, s
 
 close_stdio:
 	stdio_close(&stdio->dev);
-	return error_set_errno(err, rc, "standard input and output");
-free_stdio:
-	char_output_fini(&stdio->out);
-	chardev_fini(&stdio->dev);
-	free(stdio);
 	return error_set_errno(err, rc, "standard input and output");
 }

@@ -52,7 +52,7 @@ int stream_fd_share(struct stream_fd *ret, int shared_fd, int flags)
 		return -errno;
 	if (!allows(status, flags))
 		return -EBADF;
-	stream.is_terminal = isatty(shared_fd);
+	stream.is_terminal = S_ISCHR(st.st_mode) && isatty(shared_fd);
 	stream.is_socket = S_ISSOCK(st.st_mode);
 	if (stream.is_terminal || S_ISFIFO(st.st_mode))
 		stream.fd = open_anew(shared_fd, stream.is_terminal, flags);

@@ -244,7 +244,7 @@ static int listen_at(struct unix_socket *sock, struct error *err)
 	return 0;
 }
 
-static int init_halves(struct unix_socket *sock)
+static void init_halves(struct unix_socket *sock)
 {
 	const struct char_config *config = &sock->config;
 
@@ -263,7 +263,7 @@ static int init_halves(struct unix_socket *sock)
 	sock->in.half_close = true;
 	sock->in.ended = on_ended;
 	sock->in.opaque = sock;
-	return char_input_init(&sock->in);
+	char_input_init(&sock->in);
 }
 
 static struct unix_socket *allocate(
@@ -301,20 +301,11 @@ int char_unix_create(
 	if (rc < 0)
 		goto free_sock;
 	chardev_init(&sock->dev, &unix_ops);
-	rc = init_halves(sock);
-	if (rc < 0) {
-		error_set_errno(err, rc, "%s", path);
-		goto fini_dev;
-	}
+	init_halves(sock);
 	set_listening(sock, true);
 	*ret = &sock->dev;
 	return 0;
 
-fini_dev:
-	char_output_fini(&sock->out);
-	chardev_fini(&sock->dev);
-	unlink_ours(sock);
-	close(sock->listener.fd);
 free_sock:
 	free(sock);
 	return rc;

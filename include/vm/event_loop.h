@@ -17,6 +17,10 @@ struct event_source {
 	uint32_t events; /* EPOLLIN, EPOLLOUT, ...; 0 keeps the source registered but quiet */
 	void (*fn)(void *opaque, uint32_t events);
 	void *opaque;
+
+	/* The loop's */
+	bool posted;
+	struct event_source *next;
 };
 
 int event_loop_create(struct event_loop **ret);
@@ -26,6 +30,12 @@ void event_loop_destroy(struct event_loop *loop);
  */
 int event_loop_add(struct event_loop *loop, struct event_source *source);
 int event_loop_modify(struct event_loop *loop, struct event_source *source, uint32_t events);
+
+/*
+ * Any thread, with any lock held. The function of a source that has no descriptor (-1), and was not
+ * added, is called on the loop's thread, once for all that was posted before; events is 0.
+ */
+void event_loop_post(struct event_loop *loop, struct event_source *source);
 
 /*
  * Any thread, also from inside the source's own function. Returns only when the function is not

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -123,6 +124,92 @@ static void removal_of_itself(void **state)
 	close(a.source.fd);
 }
 
+struct note {
+	struct event_source source;
+	struct event_loop *loop;
+	_Atomic int calls;
+	bool again;	     /* posts itself, once */
+	struct note *victim; /* removed from inside the function */
+};
+
+static void on_posted(void *opaque, uint32_t events)
+{
+	struct note *note = opaque;
+
+	assert_int_equal(events, 0);
+	if (note->again)
+		event_loop_post(note->loop, &note->source);
+	note->again = false;
+	if (note->victim)
+		event_loop_remove(note->loop, &note->victim->source);
+	atomic_fetch_add(&note->calls, 1);
+}
+
+static void note_init(struct note *note, struct event_loop *loop)
+{
+	*note = (struct note){.loop = loop};
+	note->source = (struct event_source){.fd = -1, .fn = on_posted, .opaque = note};
+}
+
+static void what_is_posted_is_called_once(void **state)
+{
+	struct note a, b;
+
+	note_init(&a, *state);
+	note_init(&b, *state);
+	event_loop_post(*state, &a.source);
+	event_loop_post(*state, &b.source);
+	event_loop_post(*state, &a.source);
+	/* Not asleep: there is something to do. */
+	assert_int_equal(event_loop_step(*state, -1), 2);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(b.calls, 1);
+	assert_int_equal(event_loop_step(*state, 0), 0);
+	event_loop_post(*state, &a.source);
+	assert_int_equal(event_loop_step(*state, -1), 1);
+	assert_int_equal(a.calls, 2);
+}
+
+/* Or descriptors would never have their turn. */
+static void what_posts_itself_waits_for_the_next_turn(void **state)
+{
+	struct note a;
+
+	note_init(&a, *state);
+	a.again = true;
+	event_loop_post(*state, &a.source);
+	assert_int_equal(event_loop_step(*state, -1), 1);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(event_loop_step(*state, -1), 1);
+	assert_int_equal(a.calls, 2);
+	assert_int_equal(event_loop_step(*state, 0), 0);
+}
+
+/* Before its turn, and in it, by another one that is posted, too. */
+static void removal_of_what_is_posted(void **state)
+{
+	struct note a, b;
+
+	note_init(&a, *state);
+	note_init(&b, *state);
+	event_loop_post(*state, &a.source);
+	event_loop_post(*state, &b.source);
+	event_loop_remove(*state, &a.source);
+	assert_int_equal(event_loop_step(*state, 0), 1);
+	assert_int_equal(a.calls, 0);
+	a.victim = &b;
+	b.victim = &a;
+	event_loop_post(*state, &a.source);
+	event_loop_post(*state, &b.source);
+	assert_int_equal(event_loop_step(*state, 0), 1);
+	assert_int_equal(a.calls + b.calls, 2);
+	/* It can be posted again. */
+	a.victim = b.victim = NULL;
+	event_loop_post(*state, &a.source);
+	event_loop_post(*state, &b.source);
+	assert_int_equal(event_loop_step(*state, 0), 2);
+}
+
 static void *run_loop(void *loop)
 {
 	return event_loop_run(loop) == 0 ? loop : NULL;
@@ -150,6 +237,23 @@ static void removal_waits_for_the_function(void **state)
 	assert_ptr_equal(result, *state);
 }
 
+/* A loop that sleeps is woken each time: the test would not end otherwise. */
+static void posting_wakes(void **state)
+{
+	struct note note;
+	pthread_t thread;
+
+	note_init(&note, *state);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, *state), 0);
+	for (int i = 0; i < 500; i++) {
+		event_loop_post(*state, &note.source);
+		while (atomic_load(&note.calls) <= i)
+			sched_yield();
+	}
+	event_loop_stop(*state);
+	pthread_join(thread, NULL);
+}
+
 static void stop_before_run_is_not_lost(void **state)
 {
 	event_loop_stop(*state);
@@ -164,6 +268,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removal_inside_a_batch, setup, teardown),
 		cmocka_unit_test_setup_teardown(removal_of_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(removal_waits_for_the_function, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_posted_is_called_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_posts_itself_waits_for_the_next_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(removal_of_what_is_posted, setup, teardown),
+		cmocka_unit_test_setup_teardown(posting_wakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_before_run_is_not_lost, setup, teardown),
 	};
 
