@@ -114,7 +114,7 @@ static unsigned int bits_for(unsigned int count)
 	return bits;
 }
 
-static void set_features(struct cpuid_template *t, bool tsc_deadline)
+static void set_features(struct cpuid_template *t)
 {
 	struct kvm_cpuid_entry2 *e = find(t, LEAF_FEATURES, 0);
 
@@ -122,8 +122,7 @@ static void set_features(struct cpuid_template *t, bool tsc_deadline)
 		return;
 	e->ecx |= F1_ECX_HYPERVISOR;
 	/* Offered by the in-kernel LAPIC, whatever the host's CPU has. */
-	if (tsc_deadline)
-		e->ecx |= F1_ECX_TSC_DEADLINE;
+	e->ecx |= F1_ECX_TSC_DEADLINE;
 	e->ebx = (e->ebx & 0x0000ffff) | (t->num_cpus & 0xff) << 16;
 	e->edx &= ~F1_EDX_HTT;
 	if (t->num_cpus > 1)
@@ -235,7 +234,7 @@ static int correct(struct cpuid_template *t, const struct cpuid_config *config, 
 	uint32_t max_leaf = vendor ? vendor->eax : 0;
 	int rc;
 
-	set_features(t, config->tsc_deadline);
+	set_features(t);
 	set_cache_sharing(t, LEAF_CACHES);
 	set_cache_sharing(t, LEAF_AMD_CACHES);
 	if (max_leaf >= LEAF_TOPOLOGY)

@@ -158,11 +158,7 @@ static void *vcpu_thread(void *opaque)
 	struct vcpu *vcpu = opaque;
 	const struct vcpu_config *config = &vcpu->config;
 	enum vcpu_end end;
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, kick_signal());
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	while (!atomic_load(config->ending)) {
 		bool on = run_once(vcpu, &end);
 

@@ -44,9 +44,9 @@ static const struct capability {
 	{"KVM_CAP_IRQFD", KVM_CAP_IRQFD, true},
 	{"KVM_CAP_IOEVENTFD", KVM_CAP_IOEVENTFD, true},
 	{"KVM_CAP_SIGNAL_MSI", KVM_CAP_SIGNAL_MSI, true},
+	{"KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, true},
 	{"KVM_CAP_IMMEDIATE_EXIT", KVM_CAP_IMMEDIATE_EXIT, true},
 	{"KVM_CAP_GET_TSC_KHZ", KVM_CAP_GET_TSC_KHZ, false},
-	{"KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, false},
 	{"KVM_CAP_IOEVENTFD_ANY_LENGTH", KVM_CAP_IOEVENTFD_ANY_LENGTH, false},
 	{"KVM_CAP_X2APIC_API", KVM_CAP_X2APIC_API, false},
 	{"KVM_CAP_COALESCED_PIO", KVM_CAP_COALESCED_PIO, false},
@@ -73,16 +73,20 @@ static int open_failed(const char *path, int rc, struct error *err)
 
 static int check_host(const struct kvm_host *host, struct error *err)
 {
-	int version = ioctl(host->fd, KVM_GET_API_VERSION, 0);
+	int version;
 
+	/*
+	 * The youngest of what is required (Linux 4.11): a kernel that has it has the others, and
+	 * an API whose version was fixed for good long before.
+	 */
+	if (ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) > 0)
+		return 0;
+	version = ioctl(host->fd, KVM_GET_API_VERSION, 0);
 	if (version < 0)
 		return error_set(err, -ENOTTY, "%s: this is not KVM's device", host->path);
 	if (version != KVM_API_VERSION)
 		return error_set(err, -ENOSYS, "%s: KVM API version %d, but %d is needed",
 			host->path, version, KVM_API_VERSION);
-	/* The youngest of what is required (Linux 4.11): a kernel that has it has the others. */
-	if (ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) > 0)
-		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].required &&
 			ioctl(host->fd, KVM_CHECK_EXTENSION, capabilities[i].number) <= 0)
@@ -140,11 +144,6 @@ unsigned int kvm_host_max_vcpus(const struct kvm_host *host)
 	return n > 0 ? (unsigned int)n : 1;
 }
 
-bool kvm_host_has_tsc_deadline(const struct kvm_host *host)
-{
-	return ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-}
-
 size_t kvm_host_coalesced_ring(const struct kvm_host *host)
 {
 	int page = ioctl(host->fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
@@ -161,13 +160,12 @@ void kvm_host_capabilities(const struct kvm_host *host,
 			capabilities[i].required);
 }
 
-/* Where Intel's VMX keeps the pages it needs to run real mode on older CPUs; harmless elsewhere. */
+/*
+ * Where Intel's VMX keeps the pages it needs to run real mode on older CPUs; harmless elsewhere.
+ * That of the identity map need not be told: LAYOUT_KVM_IDENTITY_BASE is KVM's own choice.
+ */
 static int set_private_pages(struct kvm_vm *vm, struct error *err)
 {
-	uint64_t identity = LAYOUT_KVM_IDENTITY_BASE;
-
-	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
-		return error_set_errno(err, -errno, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, (unsigned long)LAYOUT_KVM_TSS_BASE) < 0)
 		return error_set_errno(err, -errno, "KVM_SET_TSS_ADDR");
 	return 0;

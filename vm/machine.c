@@ -236,7 +236,6 @@ static int build_vcpus(struct machine *m, struct error *err)
 	const struct config *config = m->env.config;
 	const struct cpuid_config cpuid = {
 		.num_cpus = config->cpus,
-		.tsc_deadline = m->env.kvm && kvm_host_has_tsc_deadline(m->env.kvm),
 		.features = config->cpu_features,
 	};
 	unsigned int max;

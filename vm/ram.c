@@ -13,8 +13,9 @@
 #define HUGE_PAGE (2 * MiB)
 
 struct ram {
-	void *base; /* of all the ranges, one behind the other */
-	uint64_t size;
+	uint8_t *base; /* of all the ranges, one behind the other */
+	void *mapping;
+	uint64_t mapping_size;
 };
 
 unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES])
@@ -38,44 +39,41 @@ unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES])
 	return n;
 }
 
-static void *map_huge(uint64_t size, struct error *err)
+static int map_huge(struct ram *ram, uint64_t size, struct error *err)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	if (p != MAP_FAILED) {
 		madvise(p, size, MADV_DONTDUMP);
-		return p;
+		*ram = (struct ram){.base = p, .mapping = p, .mapping_size = size};
+		return 0;
 	}
 	error_set_errno(err, -errno,
 		"%llu MiB of huge pages for the guest's memory; reserve %llu of them first "
 		"(sysctl vm.nr_hugepages=%llu), or leave --hugepages out",
 		(unsigned long long)(size / MiB), (unsigned long long)(size / HUGE_PAGE),
 		(unsigned long long)(size / HUGE_PAGE));
-	return NULL;
+	return -ENOMEM;
 }
 
-/* Maps more than asked for and gives back what lies before and behind the aligned part. */
-static void *map_aligned(uint64_t size, struct error *err)
+/* Maps more than asked for: what lies before and behind the aligned part is never touched. */
+static int map_aligned(struct ram *ram, uint64_t size, struct error *err)
 {
-	uint64_t slack = size + HUGE_PAGE, lead;
-	uint8_t *p = mmap(NULL, slack, PROT_READ | PROT_WRITE,
+	uint8_t *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED) {
 		error_set_errno(
 			err, -errno, "%llu MiB of guest memory", (unsigned long long)(size / MiB));
-		return NULL;
+		return -ENOMEM;
 	}
-	lead = ALIGN_UP((uintptr_t)p, HUGE_PAGE) - (uintptr_t)p;
-	if (lead)
-		munmap(p, lead);
-	if (slack - lead - size)
-		munmap(p + lead + size, slack - lead - size);
+	*ram = (struct ram){.mapping = p, .mapping_size = size + HUGE_PAGE};
+	ram->base = p + (ALIGN_UP((uintptr_t)p, HUGE_PAGE) - (uintptr_t)p);
 	/* Both are advice: a kernel built without THP refuses the first. */
-	madvise(p + lead, size, MADV_HUGEPAGE);
-	madvise(p + lead, size, MADV_DONTDUMP);
-	return p + lead;
+	madvise(ram->base, size, MADV_HUGEPAGE);
+	madvise(ram->base, size, MADV_DONTDUMP);
+	return 0;
 }
 
 int ram_create(
@@ -85,15 +83,14 @@ int ram_create(
 	unsigned int n = ram_layout(size, ranges);
 	struct ram *ram = calloc(1, sizeof(*ram));
 	uint8_t *hva;
-	int rc = 0;
+	int rc;
 
 	if (!ram)
 		return error_set_errno(err, -ENOMEM, "guest memory");
-	ram->size = size;
-	ram->base = hugepages ? map_huge(size, err) : map_aligned(size, err);
-	if (!ram->base) {
+	rc = hugepages ? map_huge(ram, size, err) : map_aligned(ram, size, err);
+	if (rc < 0) {
 		free(ram);
-		return -ENOMEM;
+		return rc;
 	}
 	hva = ram->base;
 	for (unsigned int i = 0; i < n && !rc; hva += ranges[i++].size)
@@ -110,6 +107,6 @@ void ram_destroy(struct ram *ram)
 {
 	if (!ram)
 		return;
-	munmap(ram->base, ram->size);
+	munmap(ram->mapping, ram->mapping_size);
 	free(ram);
 }

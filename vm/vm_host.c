@@ -50,6 +50,17 @@ static void on_console_command(void *opaque, enum console_command command)
 	}
 }
 
+/*
+ * What would end or stop us may have been ignored by whoever started us: nohup, or a shell without
+ * job control behind "&". A signal that is blocked comes nevertheless.
+ */
+static bool is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void on_signal(void *opaque, uint32_t events)
 {
 	struct vm *vm = opaque;
@@ -60,7 +71,8 @@ static void on_signal(void *opaque, uint32_t events)
 		return;
 	switch (info.ssi_signo) {
 	case SIGTSTP:
-		suspend(vm);
+		if (!is_ignored(SIGTSTP))
+			suspend(vm);
 		break;
 	case SIGCONT:
 		char_stdio_resume(vm->terminal);
@@ -76,6 +88,8 @@ static void on_signal(void *opaque, uint32_t events)
 		disks_refresh(vm->disks);
 		break;
 	default:
+		if (is_ignored((int)info.ssi_signo))
+			break;
 		atomic_store(&vm->signal, (int)info.ssi_signo);
 		vm_order_end(vm, VM_END_SIGNAL);
 		break;
@@ -84,33 +98,24 @@ static void on_signal(void *opaque, uint32_t events)
 
 /* ---- resources ---- */
 
-/* Whoever started us may have: nohup, or a shell without job control behind "&". */
-static bool is_ignored(int signal)
-{
-	struct sigaction action;
-
-	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 /*
- * Blocked before any thread is made, so that the signals reach the descriptor alone. What would
- * end or stop us and is ignored stays so: blocking it would bring it back.
+ * Blocked before any thread is made, so that the signals reach the descriptor alone. SIGPIPE
+ * reaches nobody: a thread that writes to nobody has EPIPE to tell it. No other signal is blocked,
+ * whatever whoever started us has left: the one that kicks vCPUs least of all.
  */
 static int open_signals(struct vm *vm, struct error *err)
 {
-	static const int ends_us[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP};
-	static const int tells_us[] = {SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
-	sigset_t set;
+	static const int ours[] = {
+		SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
+	sigset_t set, blocked;
 	int rc;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(ends_us); i++)
-		if (!is_ignored(ends_us[i]))
-			sigaddset(&set, ends_us[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(tells_us); i++)
-		sigaddset(&set, tells_us[i]);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		sigaddset(&set, ours[i]);
+	blocked = set;
+	sigaddset(&blocked, SIGPIPE);
+	pthread_sigmask(SIG_SETMASK, &blocked, NULL);
 	vm->signals = (struct event_source){
 		.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
 		.events = EPOLLIN,

@@ -15,8 +15,7 @@ struct kvm_host;
 
 struct cpuid_config {
 	unsigned int num_cpus;
-	uint32_t tsc_khz; /* 0: not known */
-	bool tsc_deadline;
+	uint32_t tsc_khz;     /* 0: not known */
 	const char *features; /* as --cpu takes them, NULL for the host's */
 };
 

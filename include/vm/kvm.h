@@ -24,7 +24,6 @@ void kvm_host_close(struct kvm_host *host);
 
 int kvm_host_fd(const struct kvm_host *host);
 unsigned int kvm_host_max_vcpus(const struct kvm_host *host);
-bool kvm_host_has_tsc_deadline(const struct kvm_host *host);
 /* Where in a vCPU's mapping the ring of coalesced writes is, in bytes; 0: there is none. */
 size_t kvm_host_coalesced_ring(const struct kvm_host *host);
 

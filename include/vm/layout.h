@@ -28,9 +28,12 @@
 #define LAYOUT_VIRTIO_MMIO_MAX	40
 #define LAYOUT_IOAPIC_BASE	0xFEC00000
 #define LAYOUT_LAPIC_BASE	0xFEE00000
-/* KVM on Intel hosts wants four pages for its own use (TSS, identity map): below the ROM area. */
-#define LAYOUT_KVM_IDENTITY_BASE 0xFEFFC000
-#define LAYOUT_KVM_TSS_BASE	 0xFEFFD000
+/*
+ * KVM on Intel hosts wants four pages for its own use: for the identity map where it is unless told
+ * otherwise, in what would be a large ROM, and for a TSS behind that.
+ */
+#define LAYOUT_KVM_IDENTITY_BASE 0xFFFBC000
+#define LAYOUT_KVM_TSS_BASE	 0xFFFBD000
 
 /* The 64-bit hole: RAM goes around it */
 #define LAYOUT_MMIO64_BASE 0x4000000000

@@ -88,7 +88,7 @@ static struct kvm_cpuid2 *amd_host(void)
 static struct cpuid_template *make(struct kvm_cpuid2 *host, unsigned int cpus, const char *features)
 {
 	const struct cpuid_config config = {
-		.num_cpus = cpus, .tsc_khz = 2800000, .tsc_deadline = true, .features = features};
+		.num_cpus = cpus, .tsc_khz = 2800000, .features = features};
 	struct cpuid_template *t = NULL;
 	struct error err = {""};
 

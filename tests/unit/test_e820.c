@@ -26,7 +26,7 @@
 #define HOLE                                                                                       \
 	{0xe0000000, 0x100000, E820_RESERVED},                                                     \
 	{                                                                                          \
-		0xfeffc000, 0x4000, E820_RESERVED                                                  \
+		0xfffbc000, 0x4000, E820_RESERVED                                                  \
 	}
 
 static const struct {
