@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "blk_private.h"
+#include "vm/sparse_alloc.h"
 
 /* Offsets of 5.2.4 */
 enum {
@@ -136,7 +137,7 @@ static void destroy(void *opaque)
 	struct virtio_blk *vblk = opaque;
 
 	blk_detach(vblk->blk);
-	free(vblk);
+	sparse_free(vblk, vblk->allocated);
 }
 
 static const struct virtio_device_ops ops = {.features = features,
@@ -156,10 +157,12 @@ static bool config_valid(const struct virtio_blk_config *c, uint16_t queue_size)
 static struct virtio_blk *allocate(const struct virtio_blk_config *config, uint16_t queue_size)
 {
 	const size_t requests = (size_t)config->num_queues * queue_size;
-	struct virtio_blk *vblk = calloc(1, sizeof(*vblk) + requests * sizeof(vblk->requests[0]));
+	const size_t bytes = sizeof(struct virtio_blk) + requests * sizeof(struct vblk_request);
+	struct virtio_blk *vblk = sparse_alloc(bytes);
 
 	if (!vblk)
 		return NULL;
+	vblk->allocated = bytes;
 	vblk->blk = config->blk;
 	vblk->name = config->name;
 	vblk->log = config->log;
@@ -203,7 +206,7 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_devi
 	device.opaque = vblk;
 	rc = virtio_device_create(&device, &vdev);
 	if (rc < 0) {
-		free(vblk);
+		sparse_free(vblk, vblk->allocated);
 		return rc;
 	}
 	vblk->vdev = vdev;

@@ -37,6 +37,7 @@ struct virtio_blk {
 	struct log *log;
 	uint64_t features;
 	uint16_t queue_size;
+	size_t allocated; /* bytes, of which few are touched by a driver that has little to do */
 	uint8_t serial[VIRTIO_BLK_SERIAL_BYTES];
 
 	struct log_limit limit;

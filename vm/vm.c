@@ -19,6 +19,7 @@
 #include "vm/exit_code.h"
 #include "vm/log.h"
 #include "vm/machine.h"
+#include "vm/trim.h"
 
 /* How often a flat guest is asked whether it sleeps for ever: soon at first, then rarely. */
 #define HALT_CHECK_FIRST_NS NSEC_PER_MSEC
@@ -309,6 +310,7 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 {
 	int rc = start(vm, err);
 
+	trim_start();
 	if (!rc)
 		rc = wait_for_end(vm, end, err);
 	if (rc < 0)

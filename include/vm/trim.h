@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BANTAM_VM_TRIM_H
+#define BANTAM_VM_TRIM_H
+
+/* Gives back what only the start of a VM needed. Any thread; to be called once the guest runs. */
+void trim_start(void);
+
+#endif
