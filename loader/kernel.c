@@ -152,6 +152,5 @@ int kernel_unpack(const struct guest_mem *mem, const struct loader_config *confi
 
 void kernel_release(struct kernel *kernel)
 {
-	relocs_free(&kernel->relocs);
 	unpack_release(&kernel->unpacked);
 }

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "loader/bda.h"
@@ -97,8 +98,8 @@ static int randomize(const struct guest_mem *mem, const struct loader_config *co
 	if (!config->kaslr || kernel->format != KERNEL_UNPACKED64 || !kernel->bz.relocatable ||
 		!kaslr_allowed(config->cmdline))
 		return 0;
-	rc = relocs_read(kernel->elf_image, &kernel->elf, &kernel->relocs, err);
-	if (rc || !kernel->relocs.table)
+	rc = relocs_find(kernel->elf_image, &kernel->elf, &kernel->relocs, err);
+	if (rc || !kernel->relocs.size)
 		return rc;
 	rc = initrd_place(mem, &initrd, &initrd_gpa, &initrd_size, err);
 	if (rc)
@@ -112,18 +113,49 @@ static int randomize(const struct guest_mem *mem, const struct loader_config *co
 	return 0;
 }
 
-static int relocate(const struct guest_mem *mem, const struct kernel *kernel, struct error *err)
+static int relocate_by(
+	const struct guest_mem *mem, struct kernel *kernel, uint8_t *table, struct error *err)
 {
 	const struct elf *elf = &kernel->elf;
-	uint64_t size = elf->end - elf->start;
+	const uint64_t size = elf->end - elf->start;
 	uint8_t *bytes = guest_mem_ptr(mem, elf->start, size);
+	int rc;
 
-	if (!kernel->relocs.table)
-		return 0;
 	if (!bytes)
 		return image_error(kernel->elf_image, err, -ENOSPC, "no RAM for the kernel");
+	rc = relocs_read(kernel->elf_image, &kernel->relocs, table, err);
+	if (rc)
+		return rc;
 	return relocs_apply(&kernel->relocs, kernel->elf_image, bytes, size,
 		elf->start - kernel->kaslr.physical, kernel->kaslr.virtual, err);
+}
+
+/*
+ * A kernel that unpacks itself has its table behind itself, and init_size has room for it there: so
+ * it has here, in memory that takes one page fault and not hundreds, and that is zeros afterwards.
+ */
+static int relocate(const struct guest_mem *mem, struct kernel *kernel, const struct plan *plan,
+	struct error *err)
+{
+	const size_t size = kernel->relocs.size;
+	const uint64_t used = kernel->elf.end - plan->kernel_gpa;
+	uint8_t *room = NULL, *table;
+	int rc;
+
+	if (!size)
+		return 0;
+	if (range_ok(used, size, plan->kernel_size))
+		room = guest_mem_ptr(mem, kernel->elf.end, size);
+	table = room ? room : malloc(size);
+	if (!table)
+		return image_error(
+			kernel->elf_image, err, -ENOMEM, "no memory for its relocations");
+	rc = relocate_by(mem, kernel, table, err);
+	if (room)
+		memset(room, 0, size);
+	else
+		free(table);
+	return rc;
 }
 
 static int load_elf(const struct guest_mem *mem, const struct loader_config *config,
@@ -138,7 +170,7 @@ static int load_elf(const struct guest_mem *mem, const struct loader_config *con
 	if (!rc)
 		rc = elf_load(mem, kernel->elf_image, elf, err);
 	if (!rc)
-		rc = relocate(mem, kernel, err);
+		rc = relocate(mem, kernel, plan, err);
 	plan->entry = elf->pvh_entry;
 	if (!rc && kernel->format != KERNEL_PVH && elf_entry(elf, &plan->entry))
 		return image_error(kernel->elf_image, err, -EINVAL,

@@ -81,65 +81,55 @@ static bool split(struct relocs *r)
 	return true;
 }
 
-/*
- * Linkers write the section headers last, so that one read brings them and what follows. Each
- * relocation has its place in the kernel, so that the table cannot be larger than that.
- */
-static int read_tail(
-	const struct image *image, const struct elf *elf, struct relocs *r, struct error *err)
+static int read_sections(
+	const struct image *image, const struct elf *elf, uint64_t *end, struct error *err)
 {
-	const uint64_t span = elf->end - elf->start, headers = (uint64_t)elf->shnum * SHDR_SIZE;
-	const uint64_t off = headers ? elf->shoff : end_of_segments(elf);
-	const uint64_t len = headers + MIN(image->size - off - headers, span);
-	uint64_t end = MAX(off + headers, end_of_segments(elf));
+	const uint64_t size = (uint64_t)elf->shnum * SHDR_SIZE;
+	uint8_t *headers;
 	int rc;
 
-	r->bytes = malloc(len);
-	if (!r->bytes)
-		return image_error(image, err, -ENOMEM, "no memory for its relocations");
-	rc = image_read(image, off, r->bytes, len, err);
-	if (rc)
-		return rc;
-	if (!pass_sections(r->bytes, elf->shnum, image->size, &end))
-		return bad_table(image, err);
-	r->size = image->size - end;
-	if (!r->size)
+	if (!size)
 		return 0;
-	if (r->size < 2 * WORD || r->size > span)
+	if (elf->shentsize != SHDR_SIZE || !range_ok(elf->shoff, size, image->size))
 		return bad_table(image, err);
-	r->table = r->bytes + (end - off);
-	if (range_ok(end - off, r->size, len))
-		return 0;
-	r->table = r->bytes;
-	return image_read(image, end, r->bytes, r->size, err);
-}
-
-int relocs_read(
-	const struct image *image, const struct elf *elf, struct relocs *ret, struct error *err)
-{
-	struct relocs r = {0};
-	int rc;
-
-	*ret = r;
-	if (!elf->shnum && end_of_segments(elf) == image->size)
-		return 0;
-	if (elf->shnum &&
-		(elf->shentsize != SHDR_SIZE ||
-			!range_ok(elf->shoff, (uint64_t)elf->shnum * SHDR_SIZE, image->size)))
-		return bad_table(image, err);
-	rc = read_tail(image, elf, &r, err);
-	if (!rc && r.table && !split(&r))
+	headers = malloc(size);
+	if (!headers)
+		return image_error(image, err, -ENOMEM, "no memory for its section headers");
+	*end = MAX(*end, elf->shoff + size);
+	rc = image_read(image, elf->shoff, headers, size, err);
+	if (!rc && !pass_sections(headers, elf->shnum, image->size, end))
 		rc = bad_table(image, err);
-	if (rc || !r.table)
-		relocs_free(&r);
-	*ret = r;
+	free(headers);
 	return rc;
 }
 
-void relocs_free(struct relocs *relocs)
+int relocs_find(
+	const struct image *image, const struct elf *elf, struct relocs *ret, struct error *err)
 {
-	free(relocs->bytes);
-	relocs->bytes = relocs->table = NULL;
+	uint64_t end = end_of_segments(elf);
+	int rc = read_sections(image, elf, &end, err);
+
+	*ret = (struct relocs){0};
+	if (rc || end == image->size)
+		return rc;
+	/* Each has its place in the kernel, so that they cannot be larger than that. */
+	if (image->size - end < 2 * WORD || image->size - end > elf->end - elf->start)
+		return bad_table(image, err);
+	ret->off = end;
+	ret->size = image->size - end;
+	return 0;
+}
+
+int relocs_read(const struct image *image, struct relocs *relocs, uint8_t *table, struct error *err)
+{
+	int rc = image_read(image, relocs->off, table, relocs->size, err);
+
+	relocs->table = table;
+	if (!rc && !split(relocs))
+		rc = bad_table(image, err);
+	if (rc)
+		relocs->table = NULL;
+	return rc;
 }
 
 /* What the places are in. A place below the kernel wraps, and is beyond every size. */

@@ -13,7 +13,7 @@
 
 struct error;
 
-enum { IMAGE_HOLES = 3 };
+enum { IMAGE_HOLES = 4 };
 
 /* A part that is known to be zeros; no bytes for none. */
 struct image_hole {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The format of a cache's entry: an unpacked kernel, and a trailer that tells its size and key,
- * where its three longest runs of zeros are (which are holes in the file), and when it was written.
+ * where its four longest runs of zeros are (which are holes in the file), and when it was written.
  * For loader/kernel_cache.c alone.
  */
 #ifndef BANTAM_LOADER_KERNEL_ENTRY_H

@@ -13,20 +13,20 @@ struct error;
 #define RELOCS_KERNEL_MAP UINT64_C(0xffffffff80000000)
 
 struct relocs {
-	uint8_t *bytes; /* what was read of the file; owned */
-	uint8_t *table; /* in there; NULL for none */
-	size_t size;
+	uint64_t off; /* in the file */
+	size_t size;  /* 0: there is no table */
+	const uint8_t *table;
 	/* Where the zeros are that two of its lists begin with; the same one for a list less. */
 	size_t inverse32, plain32;
 };
 
-/*
- * Reads the table that follows the ELF file. Without one it returns 0, and table is NULL. -EINVAL
- * for what is no such table; -ENOMEM.
- */
-int relocs_read(
+/* Finds the table that follows the ELF file. -EINVAL for what cannot be one; -ENOMEM. */
+int relocs_find(
 	const struct image *image, const struct elf *elf, struct relocs *ret, struct error *err);
-void relocs_free(struct relocs *relocs);
+
+/* Reads it to table, which has size bytes and stays the caller's. -EINVAL for what is none. */
+int relocs_read(
+	const struct image *image, struct relocs *relocs, uint8_t *table, struct error *err);
 
 /*
  * Moves the kernel up by slide bytes of virtual memory. kernel are the size bytes that are at the

@@ -81,10 +81,14 @@ static void parse(const struct image *image)
 	struct relocs relocs;
 	struct elf elf;
 
-	if (elf_parse(image, &elf, NULL) == 0 && elf.is64) {
-		relocs_read(image, &elf, &relocs, NULL);
-		relocs_free(&relocs);
-	}
+	uint8_t *table;
+
+	if (elf_parse(image, &elf, NULL) || !elf.is64 || relocs_find(image, &elf, &relocs, NULL) ||
+		!relocs.size)
+		return;
+	table = malloc(relocs.size);
+	relocs_read(image, &relocs, table, NULL);
+	free(table);
 }
 
 static void fuzz_entry(

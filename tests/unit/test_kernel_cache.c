@@ -96,7 +96,7 @@ static bool has_holes(const struct cache_fixture *f)
 	return has;
 }
 
-/* The three longest runs of zeros take no place, and read as zeros nevertheless. */
+/* The four longest runs of zeros take no place, and read as zeros nevertheless. */
 static void test_zeros(void **state)
 {
 	enum {
@@ -107,6 +107,8 @@ static void test_zeros(void **state)
 		SHORT_LEN = 180000,
 		SHORTER = 700000,
 		SHORTER_LEN = 170000,
+		SHORTEST = 900000,
+		SHORTEST_LEN = 110000,
 		LAST = 1 << 20,
 		LAST_LEN = (1 << 20) + 12345
 	};
@@ -122,6 +124,7 @@ static void test_zeros(void **state)
 	memset(bytes + FIRST, 0, FIRST_LEN);
 	memset(bytes + SHORT, 0, SHORT_LEN);
 	memset(bytes + SHORTER, 0, SHORTER_LEN);
+	memset(bytes + SHORTEST, 0, SHORTEST_LEN);
 	memset(bytes + LAST, 0, LAST_LEN);
 	assert_int_equal(kernel_cache_put(cache, &key, bytes, SIZE), 0);
 	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
@@ -129,8 +132,10 @@ static void test_zeros(void **state)
 	assert_int_equal(image.holes[0].len, 196608);
 	assert_int_equal(image.holes[1].off, 503808);
 	assert_int_equal(image.holes[1].len, 176128);
-	assert_int_equal(image.holes[2].off, LAST);
-	assert_int_equal(image.holes[2].len, LAST_LEN / 4096 * 4096);
+	assert_int_equal(image.holes[2].off, 700416);
+	assert_int_equal(image.holes[2].len, 167936);
+	assert_int_equal(image.holes[3].off, LAST);
+	assert_int_equal(image.holes[3].len, LAST_LEN / 4096 * 4096);
 	assert_int_equal(image_read_to_zeros(&image, 0, found, SIZE, NULL), 0);
 	assert_memory_equal(found, bytes, SIZE);
 	memset(found, 0xee, SIZE);
@@ -144,7 +149,7 @@ static void test_zeros(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_true(st.st_blocks * 512 < SIZE / 2 || !has_holes(f));
 	assert_int_equal(kernel_cache_get(cache, &key, "kernel", &image), 0);
-	assert_int_equal(image.holes[2].len, SIZE / 4096 * 4096);
+	assert_int_equal(image.holes[3].len, SIZE / 4096 * 4096);
 	assert_int_equal(image_read(&image, 0, found, SIZE, NULL), 0);
 	assert_memory_equal(found, bytes, SIZE);
 	image_close(&image);
@@ -160,15 +165,15 @@ static void test_bad_holes(void **state)
 		uint64_t off[IMAGE_HOLES], len[IMAGE_HOLES];
 		bool counts;
 	} table[] = {
-		{{0, 4096, 20480}, {4096, 4096, 4096}, true},
-		{{0, 0, 0}, {0, 0, 8192}, true},
-		{{8192, 4096, 16384}, {4096, 4096, 4096}, false},
-		{{0, 0, 4096}, {0, 8192, 4096}, false},
-		{{0, 0, 4096}, {0, 0, 1 << 20}, false},
-		{{0, 0, 1}, {0, 0, 4096}, false},
-		{{0, 0, 4096}, {0, 0, 1}, false},
-		{{0, 0, UINT64_MAX - 4095}, {0, 0, 8192}, false},
-		{{0, 0, 8192}, {0, 0, UINT64_MAX - 4095}, false},
+		{{0, 4096, 20480, 24576}, {4096, 4096, 4096, 4096}, true},
+		{{0, 0, 0, 0}, {0, 0, 0, 8192}, true},
+		{{8192, 4096, 16384, 20480}, {4096, 4096, 4096, 4096}, false},
+		{{0, 0, 0, 4096}, {0, 0, 8192, 4096}, false},
+		{{0, 0, 0, 4096}, {0, 0, 0, 1 << 20}, false},
+		{{0, 0, 0, 1}, {0, 0, 0, 4096}, false},
+		{{0, 0, 0, 4096}, {0, 0, 0, 1}, false},
+		{{0, 0, 0, UINT64_MAX - 4095}, {0, 0, 0, 8192}, false},
+		{{0, 0, 0, 8192}, {0, 0, 0, UINT64_MAX - 4095}, false},
 	};
 	struct cache_fixture *f = *state;
 	struct kernel_cache *cache = cache_open(f);

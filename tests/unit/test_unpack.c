@@ -62,6 +62,29 @@ static void test_newer_layout(void **state)
 	unpack_run_free(r);
 }
 
+/* The table is read to where the kernel would unpack itself, or elsewhere if there is no room. */
+static void test_room_for_the_table(void **state)
+{
+	const uint64_t span = ELF_DATA_PADDR + ELF_DATA_MEM - ELF_TEXT_PADDR;
+
+	(void)state;
+	for (uint64_t more = 0; more < 80; more += 16) {
+		struct unpack_run *r = unpack_run_new();
+		const uint64_t to = ELF_TEXT_PADDR + UNPACK_STEP;
+		const uint8_t *behind = fake_ram_at(&r->ram, to + span, 256);
+
+		poke(&r->file, HDR_INIT_SIZE, 4, span + more);
+		r->config.random[0] = r->config.random[1] = 1;
+		assert_int_equal(unpack_run_load(r), 0);
+		assert_int_equal(r->result.kernel_gpa, to);
+		assert_int_equal(get_le32(fake_ram_at(&r->ram, to + RELOC32_OFF, 4)),
+			get_le32(r->elf.bytes + ELF_TEXT_OFF + RELOC32_OFF) + UNPACK_STEP);
+		for (size_t i = 0; i < 256; i++)
+			assert_int_equal(behind[i], 0);
+		unpack_run_free(r);
+	}
+}
+
 static void not_relocatable(struct unpack_run *r)
 {
 	poke(&r->file, HDR_RELOCATABLE, 1, 0);
@@ -313,6 +336,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_addresses),
 		cmocka_unit_test(test_newer_layout),
+		cmocka_unit_test(test_room_for_the_table),
 		cmocka_unit_test(test_where_it_is_linked),
 		cmocka_unit_test(test_memory_set_aside),
 		cmocka_unit_test(test_initrd_has_its_place),
