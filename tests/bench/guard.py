@@ -32,6 +32,7 @@ def lab() -> None:
             return boot.parts(argv), read("kvm_userspace_exit", boot.USER_EXITS)
 
     boot.make_linker_cache()
+    boot.let_kernels_age()
     disks = ram_disks(1)
     words = boot.default_words(LINUX, disks)
     argv = bantam(LINUX, f"{words} {REPEATABLE} rdinit=/first", disks)
