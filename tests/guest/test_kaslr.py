@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,30 +116,38 @@ def test_memory_set_aside(vm: Callable[..., Guest]) -> None:
     assert addresses(guest)[1] == LINKED & 0x7FFFFFFF
 
 
+def the_entry(cache: Path) -> Path:
+    """Beside the secret and what tells known kernels"""
+    [entry] = [path for path in cache.iterdir() if path.name != "secret" and not path.is_symlink()]
+    return entry
+
+
 @pytest.mark.parametrize("linux", KERNELS)
 def test_cache(vm: Callable[..., Guest], cache: Path, linux: str) -> None:
     """What the first boot has unpacked, the second one uses; a reboot, too."""
     guest = vm("-v", linux=linux)
     guest.expect(UNPACKED + rb", at", timeout=BOOT)
     guest.shell()
-    [entry] = [path for path in cache.iterdir() if path.name != "secret"]
+    entry = the_entry(cache)
     first = entry.stat()
     assert first.st_size > 20 << 20
     guest.send(b"reboot -f\n")
     guest.expect(UNPACKED + rb", from the cache, at", timeout=BOOT)
     guest.shell()
+    os.utime(entry, ns=(first.st_atime_ns, first.st_mtime_ns - 3600 * 10**9))
     guest = vm("-v", linux=linux)
     guest.expect(UNPACKED + rb", from the cache, at", timeout=BOOT)
     assert complaints(guest.shell()) == []
     second = entry.stat()
     assert second.st_ino == first.st_ino
-    assert second.st_mtime_ns > first.st_mtime_ns
+    # When it was used last is kept, to some minutes.
+    assert second.st_mtime_ns >= first.st_mtime_ns
 
 
 def test_cut_cache(vm: Callable[..., Guest], cache: Path) -> None:
     """An entry that is not whole is made anew."""
     vm().shell()
-    [entry] = [path for path in cache.iterdir() if path.name != "secret"]
+    entry = the_entry(cache)
     size = entry.stat().st_size
     with entry.open("r+b") as file:
         file.truncate(size // 2)
