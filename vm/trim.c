@@ -6,18 +6,21 @@
  *
  * Not so while we are traced: a debugger's breakpoints are copies of such pages. Our own code
  * stays, as it is small and has most of what is used.
+ *
+ * Of our own memory, what is free in the heap goes, and the part of the stack that was used once.
  */
 #include "vm/trim.h"
 
 #include <fcntl.h>
 #include <link.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "vm/base.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, STACK = 16 * PAGE };
 
 static bool is_traced(void)
 {
@@ -48,8 +51,22 @@ static int trim_library(struct dl_phdr_info *info, size_t size, void *opaque)
 	return 0;
 }
 
+/*
+ * A start goes deeper into the stack than anything behind it. Nothing is below our frame; and where
+ * the main thread's stack ends, there is nothing for a megabyte.
+ */
+static void trim_stack(void)
+{
+	const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	const uintptr_t end = (frame & ~(uintptr_t)(PAGE - 1)) - PAGE;
+
+	madvise((void *)(end - STACK), STACK, MADV_DONTNEED);
+}
+
 void trim_start(void)
 {
+	malloc_trim(0);
+	trim_stack();
 	if (!is_traced())
 		dl_iterate_phdr(trim_library, NULL);
 }
