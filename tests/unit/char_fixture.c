@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_MS = 40, PATIENCE_S = 60 };
+enum { SETTLE_MS = 120, PATIENCE_S = 60 };
 
 static void die(const char *what)
 {
