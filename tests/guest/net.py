@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import random
 import socket
 import struct
+import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
-from guest import Guest
+from guest import Guest, rss
 
 # a word for the kernel's command line: the drivers, over both transports
 NET_MODULES = "bantam.modules=virtio_pci,virtio_mmio,virtio_net"
@@ -47,7 +53,8 @@ def set_address(guest: Guest, address: str) -> None:
 
 # ---- data ------------------------------------------------------------------------------------
 # Streams are the same few MiB over and over, each time behind another number, so that what is lost,
-# doubled or out of order shows. A guest makes one of a file, much faster than random numbers.
+# doubled or out of order shows. A guest makes one of a file, much faster than random numbers. Their
+# checksum is MD5, as SHA-256 takes busybox five times as long: minutes, for 256 MB in the lab.
 
 PIECE = 2 * MIB
 
@@ -58,8 +65,8 @@ def stream(seed: int, pieces: int) -> Iterator[bytes]:
         yield f"{index}\n".encode() + data
 
 
-def sha256(chunks: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
+def md5(chunks: Iterator[bytes]) -> str:
+    digest = hashlib.md5()
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
@@ -69,6 +76,99 @@ def make_stream(guest: Guest) -> None:
     """From now on `pieces N` writes a stream of N pieces."""
     guest.run(f"head -c {PIECE} /dev/urandom >/tmp/piece")
     guest.run("pieces() { for i in $(seq 0 $(($1 - 1))); do echo $i; cat /tmp/piece; done; }")
+
+
+# ---- more than a guest takes -----------------------------------------------------------------
+
+
+def wait_until(condition: Callable[[], bool], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def flood(
+    services: Services, sender: socket.socket, where: tuple[str, int]
+) -> Iterator[None]:
+    """Datagrams, as fast as they go, until the end."""
+    done = threading.Event()
+
+    def send() -> None:
+        with sender:
+            while not done.is_set():
+                sender.sendto(bytes(1400), where)
+
+    work = services.start(send)
+    try:
+        yield
+    finally:
+        done.set()
+        work.result(TRANSFER)
+
+
+def memory(guest: Guest) -> int:
+    """Bytes of Bantam's own, beside the guest's. For guests of 256 MiB."""
+    return rss(guest.pid, 256 * MIB)[1]
+
+
+def watch_memory(guest: Guest, limit: int, seconds: int) -> None:
+    for _ in range(seconds):
+        time.sleep(1)
+        assert memory(guest) < limit
+
+
+# ---- iperf3: Debian's own, on both sides ------------------------------------------------------
+
+IPERF_BYTES = 32 * MIB
+IPERF_DATAGRAMS = 4 * MIB
+IPERF_PORT = 5201
+
+
+def iperf_disk(debian: Path) -> tuple[str, ...]:
+    """Options for a guest in which iperf3 is to run: the disk of the Debian guest."""
+    return "-d", f"{debian / 'disk.img'},ro"
+
+
+@contextlib.contextmanager
+def iperf_server(address: str, prefix: tuple[str, ...] = ()) -> Iterator[None]:
+    words = ["iperf3", "-s", "-B", address, "-p", str(IPERF_PORT), "--forceflush"]
+    with subprocess.Popen([*prefix, *words], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout and "---" in server.stdout.readline()
+            assert "Server listening" in server.stdout.readline()
+            # or it would wait for a reader
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            yield
+        finally:
+            server.kill()
+
+
+def iperf(guest: Guest, server: str) -> None:
+    """TCP, and datagrams, to the server and from there: they come to their end without an error."""
+    guest.run("modprobe virtio_blk; mkdir /m; mount -t ext4 -o ro /dev/vda /m")
+    guest.run("for dir in proc sys dev; do mount --bind /$dir /m/$dir; done")
+    guest.run("mount -t tmpfs tmpfs /m/tmp")
+    for way in ("", "--reverse"):
+        end = iperf_run(guest, f"-c {server} {way} -n {IPERF_BYTES}")
+        assert end["sum_sent"]["bytes"] >= IPERF_BYTES, end
+        # what is still under way at the end is not counted
+        assert IPERF_BYTES * 3 // 4 < end["sum_received"]["bytes"] <= end["sum_sent"]["bytes"], end
+    for way in ("", "--reverse"):
+        end = iperf_run(guest, f"-c {server} {way} -u -b 10M -n {IPERF_DATAGRAMS}")
+        assert end["sum"]["bytes"] >= IPERF_DATAGRAMS, end
+        assert end["sum"]["lost_packets"] < end["sum"]["packets"] // 2, end
+
+
+def iperf_run(guest: Guest, words: str) -> dict[str, Any]:
+    command = f"chroot /m iperf3 -J -i 0 -p {IPERF_PORT} {words} >/tmp/said; echo status $?"
+    status = guest.run(command, timeout=TRANSFER)
+    said = guest.run("cat /tmp/said")
+    assert status == "status 0\n", said
+    result = json.loads(said)
+    assert "error" not in result, said
+    return result["end"]
 
 
 # ---- services of the host --------------------------------------------------------------------
@@ -120,7 +220,7 @@ def receive(server: socket.socket) -> str:
     """The checksum of what the next client sends."""
     client, _ = server.accept()
     with client:
-        return sha256(iter(lambda: client.recv(MIB), b""))
+        return md5(iter(lambda: client.recv(MIB), b""))
 
 
 def provide(server: socket.socket, seed: int, pieces: int) -> None:
