@@ -91,19 +91,25 @@ static void remove_stale(int dir, const char *name)
 		unlinkat(dir, name, 0);
 }
 
-static size_t find_entries(int dir, struct found *found)
+DIR *cache_files_list(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!stream && fd >= 0)
+		close(fd);
+	return stream;
+}
+
+static size_t find_entries(int dir, struct found *found)
+{
+	DIR *stream = cache_files_list(dir);
 	const struct dirent *e;
 	struct stat st;
 	size_t n = 0;
 
-	if (!stream) {
-		if (fd >= 0)
-			close(fd);
+	if (!stream)
 		return 0;
-	}
 	while (n < MAX_FOUND && (e = readdir(stream)) != NULL) {
 		remove_stale(dir, e->d_name);
 		if (!cache_file_is_entry(e->d_name) ||

@@ -78,16 +78,12 @@ static bool is_of_use(int dir, const char *name)
 
 void kernel_memo_sweep(int dir, unsigned int max)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	DIR *stream = cache_files_list(dir);
 	const struct dirent *e;
 	unsigned int n = 0;
 
-	if (!stream) {
-		if (fd >= 0)
-			close(fd);
+	if (!stream)
 		return;
-	}
 	while ((e = readdir(stream)) != NULL) {
 		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0)
 			continue;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The files in a cache directory; for loader/kernel_cache.c alone. */
+/* The files in a cache directory; for loader/kernel_cache.c and kernel_memo.c alone. */
 #ifndef BANTAM_LOADER_KERNEL_CACHE_FILES_H
 #define BANTAM_LOADER_KERNEL_CACHE_FILES_H
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -24,6 +25,10 @@ int cache_file_write(int dir, const struct iovec *iov, int count, char name[CACH
 
 /* An entry's name: 32 hexadecimal digits. */
 bool cache_file_is_entry(const char *name);
+
+/* Reads the directory from its start, beside whoever else does: for closedir. NULL: it cannot be.
+ */
+DIR *cache_files_list(int dir);
 
 /*
  * Removes entries, longest not used first, until no more than so
