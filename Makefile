@@ -33,21 +33,53 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-# ---- what is built of what ------------------------------------------------------------------
-# libcore.a is all that knows neither KVM nor the VM as a whole. Unit tests and fuzzers link it
-# alone, so that an arrow in the wrong direction is a link error.
-LEAF_SRCS := $(addprefix vm/,bus.c clock.c error.c event_loop.c guest_mem.c io_thread.c irq_or.c log.c \
-	sparse_alloc.c write_all.c)
-CORE_SRCS := $(LEAF_SRCS) $(sort $(wildcard devices/*.c devices/*/*.c virtio/*.c loader/*.c))
-ROOT_SRCS := main.c $(filter-out $(LEAF_SRCS),$(sort $(wildcard vm/*.c vm/*.S))) $(sort $(wildcard vcpu/*.c))
+# ---- what is built of what: rooms and arrows ---------------------------------------------------
+# A room is a folder; its .c files are one archive. `uses.ROOM` is all that a room may use: linked
+# with that alone, it must be complete (see `arrow`), so an arrow that is not here is a link error.
+# Documentation/architecture.md says what each room is for.
+uses.vm/core          :=
+uses.devices/char     := vm/core
+uses.devices/block    := vm/core
+uses.devices/net      := vm/core
+uses.devices/pci      := vm/core
+uses.devices/serial   := vm/core devices/char
+uses.devices/time     := vm/core
+uses.devices          := vm/core
+uses.virtio/queue     := vm/core
+uses.virtio           := vm/core virtio/queue
+uses.virtio/transport := vm/core virtio/queue virtio devices/pci
+uses.virtio/balloon   := vm/core virtio/queue virtio
+uses.virtio/blk       := vm/core virtio/queue virtio
+uses.virtio/console   := vm/core virtio/queue virtio devices/char
+uses.virtio/net       := vm/core virtio/queue virtio devices/net
+uses.loader/image     := vm/core
+uses.loader/acpi      := vm/core
+uses.loader/boot      := vm/core loader/image
+uses.loader/cache     := vm/core loader/image
+uses.loader/unpack    := vm/core loader/image loader/cache
+uses.loader/fit       := vm/core loader/image loader/unpack
+uses.loader           := vm/core loader/image loader/boot loader/cache loader/unpack
+uses.vm/kvm           := vm/core
+uses.vcpu/cpuid       := vm/core
+uses.vcpu             := vm/core vm/kvm vcpu/cpuid
+uses.vm/config        := vm/core vcpu/cpuid
+
+below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
+	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
+	$(addprefix loader/,image acpi boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
+uses.vm/machine       := $(below_machine)
+uses.vm               := $(below_machine) vm/machine
+uses.vm/cli           := $(below_machine) vm/machine vm
+
+ROOMS := $(below_machine) vm/machine vm vm/cli
+sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
+# The archives of rooms: $(1) directory, $(2) rooms
+archives = $(patsubst %,$(O)/$(1)/%/room.a,$(2))
+linked = -Wl,--start-group $(1) -Wl,--end-group $(PKG_LIBS)
 
-# Roots that are pure (no KVM call, no VM) and have unit tests of their own.
-PURE_SRCS := $(wildcard vm/config*.c vm/option*.c \
-	vm/suggest.c vm/help.c vm/completion.c vm/cmdline.c vm/fdt_file.c vm/kernel_find.c vm/net_mac.c vm/ram.c vcpu/coalesced.c vcpu/cpuid.c vcpu/features.c)
-
-UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
-UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(wildcard tests/unit/*.c)))
+UNIT_SRCS := $(sort $(shell find tests/unit -name 'test_*.c'))
+UNIT_LIB  := $(filter-out $(UNIT_SRCS),$(sort $(shell find tests/unit -name '*.c')))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- libraries: found by pkg-config, said in the summary, linked only where they are used -----
@@ -73,7 +105,7 @@ ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null | head -n 1)),)
 		echo -ftrivial-auto-var-init=zero)
 endif
 CFLAGS   ?= -O2 -g
-ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(O)/gen -DBANTAM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude $(if $(filter tests/%,$<),-Itests/unit) -I$(O)/gen -DBANTAM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 BASE_CFLAGS  = -std=gnu11 -fno-strict-aliasing -pthread $(WARN)
 ALL_CFLAGS   = $(BASE_CFLAGS) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
@@ -87,17 +119,23 @@ TSAN_CFLAGS  = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 all: $(O)/bantam
 
 # ACPI tables that are written in ASL
-GEN := $(patsubst loader/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/*.asl)))
+GEN := $(patsubst loader/acpi/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/acpi/*.asl)))
 # Made by a pattern rule: without this, make removes them, and makes everything anew next time.
 .SECONDARY: $(GEN)
 
-$(O)/gen/%.h: loader/%.asl include/vm/layout.h
+$(O)/gen/%.h: loader/acpi/%.asl include/vm/core/layout.h
 	$(say) IASL $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) -E -P -x assembler-with-cpp -Iinclude $< -o $(O)/gen/$*.asl
 	$(Q)cd $(O)/gen && $(IASL) -we -vs -p $* -tc $*.asl >$*.log 2>&1 || { cat $*.log; exit 1; }
 	$(Q)sed 's/unsigned char $*_aml_code/static const unsigned char $*_aml_code/' \
 		$(O)/gen/$*.hex >$@
+
+define room_archive
+$(O)/$(1)/$(2)/room.a: $(call objs,$(O)/$(1),$(call sources,$(2)))
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
 
 # One rule per flavour: $(1) directory, $(2) compiler, $(3) flags
 define flavour
@@ -111,34 +149,49 @@ $(O)/$(1)/%.o: %.S | summary
 	@mkdir -p $$(@D)
 	$$(Q)$(2) $$(ALL_CPPFLAGS) -MMD -MP -c $$< -o $$@
 
-$(O)/$(1)/libcore.a: $$(CORE_SRCS:%.c=$(O)/$(1)/%.o)
-	$$(say) AR $$@
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
-
-$(O)/$(1)/libpure.a: $$(PURE_SRCS:%.c=$(O)/$(1)/%.o)
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+$$(foreach room,$$(ROOMS),$$(eval $$(call room_archive,$(1),$$(room))))
 endef
 $(eval $(call flavour,obj,$$(CC),$$(ALL_CFLAGS)))
 $(eval $(call flavour,asan,$$(CC),$$(SAN_CFLAGS)))
 $(eval $(call flavour,tsan,$$(CC),$$(TSAN_CFLAGS)))
 $(eval $(call flavour,fuzz,$$(CLANG),$$(FUZZ_CFLAGS)))
 
-$(O)/bantam: $(call objs,$(O)/obj,$(ROOT_SRCS)) $(O)/obj/libcore.a
+$(O)/bantam: $(O)/obj/main.o $(call archives,obj,$(ROOMS))
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(call linked,$(filter %.a,$^))
 
 # The whole VMM under ASan and UBSan, for runs with real guests.
 .PHONY: asan
 asan: $(O)/asan/bantam
-$(O)/asan/bantam: $(call objs,$(O)/asan,$(ROOT_SRCS)) $(O)/asan/libcore.a
+$(O)/asan/bantam: $(O)/asan/main.o $(call archives,asan,$(ROOMS))
 	$(say) LD $@
-	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $< $(call linked,$(filter %.a,$^))
+
+# Each room, all of it, linked with what it may use and nothing else. $(ARROW_EXTRA) is for the
+# test of this: objects that are taken for the room's own.
+define arrow
+$(O)/obj/$(1)/room.arrow: $(call archives,obj,$(1) $(uses.$(1)))
+	$$(say) ARROWS $(1)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -nostartfiles -Wl,--entry=0 -o $$@ \
+		-Wl,--whole-archive $$< $$(ARROW_EXTRA) -Wl,--no-whole-archive \
+		$$(call linked,$$(filter-out $$<,$$^)) || { \
+		echo "$(1) uses what its arrows do not lead to (uses.$(1) in the Makefile)"; exit 1; }
+endef
+$(foreach room,$(ROOMS),$(eval $(call arrow,$(room))))
+ARROWS := $(ROOMS:%=$(O)/obj/%/room.arrow)
+.PHONY: arrows arrows-test
+arrows: $(ARROWS)
+all: $(ARROWS)
+arrows-test: $(ARROWS)
+	$(Q)tests/tools/arrows "$(MAKE)" $(O)
 
 .PHONY: summary
 summary:
 	@tests/tools/features "$(CC)" "$(PKG_CONFIG)" "$(O)"
 
 # ---- tests -----------------------------------------------------------------------------------
+# What tests of single modules link: all but the machine's life and the verbs.
+TESTED := $(ROOMS)
 UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
 TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thread.c %test_clock.c %test_bus.c %test_uart.c %test_chardev_stdio.c \
 	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c \
@@ -147,28 +200,28 @@ TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thr
 	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
-$(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(O)/asan/libpure.a $(O)/asan/libcore.a
+$(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(call archives,asan,$(TESTED))
 	$(say) LD $@
-	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $^ $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^)) -lcmocka
 
-$(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(O)/tsan/libpure.a $(O)/tsan/libcore.a
+$(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(call archives,tsan,$(TESTED))
 	$(say) LD $@
-	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $^ $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^)) -lcmocka
 
 # -rdynamic: libraries opened later use the sockets that a driver puts in the place of the real ones.
-$(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(O)/fuzz/libpure.a $(O)/fuzz/libcore.a
+$(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(call archives,fuzz,$(TESTED))
 	$(say) LD $@
-	$(Q)$(CLANG) -pthread -rdynamic -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CLANG) -pthread -rdynamic -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^))
 
-MALFORMED_OBJS := tests/tools/make_malformed tests/unit/kernel_files tests/unit/malformed_set \
-	tests/unit/malformed_cases
+MALFORMED_OBJS := tests/tools/make_malformed tests/unit/fakes/kernel_files \
+	tests/unit/loader/malformed_set tests/unit/loader/malformed_cases
 $(O)/make_malformed: $(MALFORMED_OBJS:%=$(O)/obj/%.o)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-$(O)/dump_kernel: $(O)/obj/tests/tools/dump_kernel.o $(O)/obj/tests/unit/fake_ram.o $(O)/obj/libcore.a
+$(O)/dump_kernel: $(O)/obj/tests/tools/dump_kernel.o $(O)/obj/tests/unit/fakes/fake_ram.o $(call archives,obj,$(TESTED))
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^))
 
 .PHONY: unit tsan fuzz-build fuzz
 unit: $(UNIT_BINS)
@@ -215,7 +268,7 @@ guard: $(O)/bantam
 	$(Q)tests/bench/guard $(O)/bantam
 .PHONY: check-all
 check-all:
-	$(Q)for step in 'all WERROR=1' 'unit WERROR=1' tsan fuzz kvm guest guard; do \
+	$(Q)for step in 'all WERROR=1' arrows-test 'unit WERROR=1' tsan fuzz kvm guest guard; do \
 		$(MAKE) --no-print-directory -j$(JOBS) $$step || exit 1; done
 bench:
 	$(Q)tests/tools/deps bench

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vm/base.h"
-#include "vm/commands.h"
-#include "vm/exit_code.h"
+#include "vm/cli/commands.h"
+#include "vm/config/exit_code.h"
+#include "vm/core/base.h"
 
 /*
  * A descriptor 0, 1 or 2 that the caller closed would be given to the next file that is opened: a

@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
 /* ACPI 6.4, tables 4.13 to 4.15 */
 enum {

@@ -23,8 +23,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
 enum {
 	STATUS_OBF = 0x01,

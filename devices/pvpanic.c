@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
 /* QEMU docs/specs/pvpanic */
 enum {

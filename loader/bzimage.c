@@ -16,11 +16,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loader/bytes.h"
-#include "loader/lowram.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "loader/boot/lowram.h"
+#include "loader/image/bytes.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 enum { SECTOR = 512, DEFAULT_SETUP_SECTS = 4 };
 

@@ -13,12 +13,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loader/bytes.h"
+#include "loader/boot/lowram.h"
 #include "loader/elf_notes.h"
-#include "loader/lowram.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "loader/image/bytes.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 enum { PHDR32_SIZE = 32, PHDR64_SIZE = 56, EHDR32_SIZE = 52, EHDR64_SIZE = 64 };
 

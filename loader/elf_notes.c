@@ -16,8 +16,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loader/bytes.h"
-#include "vm/error.h"
+#include "loader/image/bytes.h"
+#include "vm/core/error.h"
 
 enum {
 	NOTE_HEADER = 12,

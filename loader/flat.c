@@ -6,12 +6,12 @@
  */
 #include <errno.h>
 
-#include "loader/gdt.h"
+#include "loader/boot/gdt.h"
+#include "loader/boot/paging.h"
 #include "loader/loader.h"
-#include "loader/paging.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 enum { REAL_STACK = 0x7c00, REAL_STACK_SIZE = 256, BOOT_STACK_SIZE = 0xF00 };
 

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loader/magic.h"
-#include "vm/error.h"
+#include "loader/unpack/magic.h"
+#include "vm/core/error.h"
 
 const char *kernel_format_name(enum kernel_format format)
 {

@@ -18,21 +18,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/bda.h"
-#include "loader/boot_params.h"
+#include "loader/boot/bda.h"
+#include "loader/boot/boot_params.h"
+#include "loader/boot/e820.h"
+#include "loader/boot/gdt.h"
+#include "loader/boot/initrd.h"
+#include "loader/boot/lowram.h"
+#include "loader/boot/paging.h"
+#include "loader/boot/setup_data.h"
 #include "loader/bzimage.h"
-#include "loader/e820.h"
 #include "loader/elf.h"
-#include "loader/gdt.h"
-#include "loader/initrd.h"
 #include "loader/kernel.h"
-#include "loader/lowram.h"
-#include "loader/paging.h"
 #include "loader/pvh.h"
-#include "loader/setup_data.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 /* Linux's COMMAND_LINE_SIZE on x86 less the final zero: an ELF file does not tell. */
 enum { ELF_LINUX_CMDLINE = 2047 };

@@ -5,10 +5,10 @@
  */
 #include "loader/pvh.h"
 
-#include "loader/bytes.h"
-#include "loader/e820.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "loader/boot/e820.h"
+#include "loader/image/bytes.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 enum { PVH_SIZE = 4096 };
 

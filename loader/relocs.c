@@ -23,8 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/bytes.h"
-#include "vm/error.h"
+#include "loader/image/bytes.h"
+#include "vm/core/error.h"
 
 enum { WORD = 4, SHDR_SIZE = 64 };
 

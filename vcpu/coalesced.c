@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vm/base.h"
-#include "vm/bus.h"
+#include "vm/core/base.h"
+#include "vm/core/bus.h"
 
 enum { KVM_PAGE = 4096 };
 

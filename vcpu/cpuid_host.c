@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
-#include "vcpu/cpuid.h"
-#include "vm/error.h"
-#include "vm/kvm.h"
+#include "vcpu/cpuid/cpuid.h"
+#include "vm/core/error.h"
+#include "vm/kvm/kvm.h"
 
 /* KVM's own limit, KVM_MAX_CPUID_ENTRIES. */
 enum { MAX_ENTRIES = 256 };

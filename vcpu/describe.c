@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "vcpu_internal.h"
-#include "vm/guest_mem.h"
+#include "vm/core/guest_mem.h"
 
 enum { CODE_BYTES = 16 };
 

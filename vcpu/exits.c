@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "vcpu_internal.h"
-#include "vm/bus.h"
+#include "vm/core/bus.h"
 
 typedef enum vcpu_next (*exit_handler)(struct vcpu *vcpu, enum vcpu_end *end);
 

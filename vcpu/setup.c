@@ -8,10 +8,10 @@
 #include <sys/ioctl.h>
 
 #include "loader/entry.h"
-#include "vcpu/cpuid.h"
+#include "vcpu/cpuid/cpuid.h"
 #include "vcpu_internal.h"
-#include "vm/error.h"
-#include "vm/kvm.h"
+#include "vm/core/error.h"
+#include "vm/kvm/kvm.h"
 
 /* Intel SDM vol. 3, 2.5 (CR0, CR4), and vol. 4 (MSRs) */
 #define CR0_PE		  (1u << 0)

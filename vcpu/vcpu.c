@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "vcpu/coalesced.h"
-#include "vcpu/cpuid.h"
+#include "vcpu/cpuid/cpuid.h"
 #include "vcpu_internal.h"
-#include "vm/error.h"
-#include "vm/kvm.h"
+#include "vm/core/error.h"
+#include "vm/kvm/kvm.h"
 
 /* The handlers we run on it are shallow, and so is the bus. */
 enum { STACK_SIZE = 128 * 1024 };

@@ -6,8 +6,8 @@
 #include <pthread.h>
 
 #include "virtio/transport.h"
-#include "vm/event_loop.h"
-#include "vm/log.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/log.h"
 
 struct vdev_queue {
 	struct virtio_device *vdev;

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 enum { PAGE = 4096, STACK = 16 * PAGE };
 

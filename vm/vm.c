@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vm/cmdline.h"
-#include "vm/error.h"
-#include "vm/exit_code.h"
-#include "vm/log.h"
-#include "vm/machine.h"
+#include "vm/config/cmdline.h"
+#include "vm/config/exit_code.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
+#include "vm/machine/machine.h"
 #include "vm/trim.h"
 
 /* How often a flat guest is asked whether it sleeps for ever: soon at first, then rarely. */

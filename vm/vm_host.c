@@ -11,14 +11,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "devices/char.h"
-#include "vm/disks.h"
-#include "vm/error.h"
-#include "vm/exit_code.h"
-#include "vm/kvm.h"
-#include "vm/log.h"
-#include "vm/machine.h"
-#include "vm/nets.h"
+#include "devices/char/char.h"
+#include "vm/config/exit_code.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
+#include "vm/kvm/kvm.h"
+#include "vm/machine/disks.h"
+#include "vm/machine/machine.h"
+#include "vm/machine/nets.h"
 
 /* ---- requests from outside ---- */
 

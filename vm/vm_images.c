@@ -16,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loader/fit.h"
-#include "vm/cmdline.h"
-#include "vm/error.h"
-#include "vm/kernel_find.h"
-#include "vm/log.h"
+#include "loader/fit/fit.h"
+#include "vm/config/cmdline.h"
+#include "vm/config/kernel_find.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 enum { CMDLINE_SIZE = 65536 };
 

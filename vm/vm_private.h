@@ -8,9 +8,9 @@
 
 #include <stdatomic.h>
 
-#include "loader/image.h"
-#include "vm/clock.h"
-#include "vm/event_loop.h"
+#include "loader/image/image.h"
+#include "vm/core/clock.h"
+#include "vm/core/event_loop.h"
 #include "vm/vm.h"
 
 struct chardev;

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "sys.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 static int check_type(mode_t mode, const char *path, struct error *err)
 {

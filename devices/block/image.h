@@ -6,7 +6,7 @@
 #ifndef BANTAM_DEVICES_BLOCK_IMAGE_H
 #define BANTAM_DEVICES_BLOCK_IMAGE_H
 
-#include "devices/blk.h"
+#include "devices/block/blk.h"
 
 enum { IMAGE_MAX_BLOCK = 4096 };
 

@@ -3,7 +3,7 @@
 #ifndef BANTAM_DEVICES_BLOCK_LIST_H
 #define BANTAM_DEVICES_BLOCK_LIST_H
 
-#include "devices/blk.h"
+#include "devices/block/blk.h"
 
 struct blk_list {
 	struct blk_request *head, *tail;

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "image.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 int blk_image_lock(int fd, bool read_only, const char *path, struct log *log, struct error *err)
 {

@@ -49,8 +49,8 @@
 #include <unistd.h>
 
 #include "sys.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 enum { AIO_EVENTS = 128 }; /* the kernel allows at least as many in flight */
 

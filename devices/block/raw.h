@@ -9,7 +9,7 @@
 #include "image.h"
 #include "list.h"
 #include "pool.h"
-#include "vm/event_loop.h"
+#include "vm/core/event_loop.h"
 
 struct blk_raw {
 	struct blk blk;

@@ -16,7 +16,7 @@
 #include "raw.h"
 #include "sync.h"
 #include "sys.h"
-#include "vm/log.h"
+#include "vm/core/log.h"
 
 enum {
 	REAP_MAX = 32, /* events in one look into the ring */

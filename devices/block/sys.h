@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 /* A file under O_DIRECT. */
 struct blk_direct {

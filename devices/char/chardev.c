@@ -8,7 +8,7 @@
  * count can exceed 1 only by nesting, and a front end that detaches inside a callback must not wait
  * for itself.
  */
-#include "devices/chardev.h"
+#include "devices/char/chardev.h"
 
 void chardev_init(struct chardev *dev, const struct chardev_ops *ops)
 {

@@ -9,7 +9,7 @@
 #ifndef BANTAM_DEVICES_CHAR_ESCAPE_H
 #define BANTAM_DEVICES_CHAR_ESCAPE_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 #define ESCAPE_BYTE 0x01 /* Ctrl-A */
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/char.h"
+#include "devices/char/char.h"
 #include "output.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 struct file {
 	struct chardev dev;

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 enum { GUARD_TTY = 0, GUARD_WIRE = 1, GUARD_FDS = 2 };
 

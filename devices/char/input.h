@@ -6,11 +6,11 @@
 #ifndef BANTAM_DEVICES_CHAR_INPUT_H
 #define BANTAM_DEVICES_CHAR_INPUT_H
 
-#include "devices/chardev.h"
+#include "devices/char/chardev.h"
 #include "escape.h"
 #include "stream_fd.h"
-#include "vm/clock.h"
-#include "vm/event_loop.h"
+#include "vm/core/clock.h"
+#include "vm/core/event_loop.h"
 
 #define CHAR_INPUT_ROOM		 4096u
 #define CHAR_INPUT_TERMINAL_ROOM (128 * 1024u)

@@ -9,11 +9,11 @@
 
 #include <pthread.h>
 
-#include "devices/char.h"
+#include "devices/char/char.h"
 #include "stream_fd.h"
 #include "tx_buffer.h"
-#include "vm/clock.h"
-#include "vm/event_loop.h"
+#include "vm/core/clock.h"
+#include "vm/core/event_loop.h"
 
 struct char_output {
 	struct chardev *dev; /* whose front end hears of tx_ready */

@@ -16,12 +16,12 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "devices/char.h"
+#include "devices/char/char.h"
 #include "input.h"
 #include "output.h"
 #include "terminal.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 #define OPENER_CHECK_NS (NSEC_PER_SEC / 4)
 

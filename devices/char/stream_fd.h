@@ -12,7 +12,7 @@
 
 #include <sys/types.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct stream_fd {
 	int fd;		  /* ours; -1: none */

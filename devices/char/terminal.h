@@ -6,7 +6,7 @@
 #include <termios.h>
 
 #include "guard.h"
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct terminal {
 	int fd; /* ours */

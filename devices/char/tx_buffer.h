@@ -10,8 +10,8 @@
 #ifndef BANTAM_DEVICES_CHAR_TX_BUFFER_H
 #define BANTAM_DEVICES_CHAR_TX_BUFFER_H
 
-#include "devices/chardev.h"
-#include "vm/base.h"
+#include "devices/char/chardev.h"
+#include "vm/core/base.h"
 
 /* Zero-initialised. */
 struct tx_buffer {

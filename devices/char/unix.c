@@ -17,11 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "devices/char.h"
+#include "devices/char/char.h"
 #include "input.h"
 #include "output.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 #define ACCEPT_RETRY_NS NSEC_PER_SEC
 

@@ -6,7 +6,7 @@
 #ifndef BANTAM_DEVICES_NET_FRAME_RING_H
 #define BANTAM_DEVICES_NET_FRAME_RING_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 #define FRAME_RING_SIZE (1u << 20)
 

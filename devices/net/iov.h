@@ -5,7 +5,7 @@
 
 #include <sys/uio.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct iov_cursor {
 	const struct iovec *iov;

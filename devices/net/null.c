@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "devices/net.h"
-#include "vm/error.h"
+#include "devices/net/net.h"
+#include "vm/core/error.h"
 
 static int null_attach(
 	struct net *net, struct event_loop *loop, const struct net_listener *listener, void *opaque)

@@ -7,7 +7,7 @@
 #ifndef BANTAM_DEVICES_NET_PACKET_H
 #define BANTAM_DEVICES_NET_PACKET_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 enum {
 	PACKET_ETHER_SIZE = 14,

@@ -34,7 +34,7 @@
 #include "iov.h"
 #include "slirp_forward.h"
 #include "slirp_private.h"
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 enum {
 	MAX_SOCKETS = 2048,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "packet.h"
-#include "vm/clock.h"
+#include "vm/core/clock.h"
 
 #define FRAGMENTS_FOR_NS (30 * NSEC_PER_SEC) /* as long as libslirp waits for the rest */
 

@@ -17,7 +17,7 @@
 #ifndef BANTAM_DEVICES_NET_SLIRP_FILTER_H
 #define BANTAM_DEVICES_NET_SLIRP_FILTER_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct clock;
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 enum { TEXT = INET6_ADDRSTRLEN + sizeof("[]:65535") };
 

@@ -2,7 +2,7 @@
 #ifndef BANTAM_DEVICES_NET_SLIRP_FORWARD_H
 #define BANTAM_DEVICES_NET_SLIRP_FORWARD_H
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "slirp_lib.h"
 
 /* Opens the host's port. -errno, with a line that names it. */

@@ -4,7 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 int slirp_lib_open(struct slirp_lib *lib, struct error *err)
 {

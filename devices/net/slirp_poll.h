@@ -9,7 +9,7 @@
 #ifndef BANTAM_DEVICES_NET_SLIRP_POLL_H
 #define BANTAM_DEVICES_NET_SLIRP_POLL_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct slirp_poll_slot {
 	uint32_t events; /* that epoll waits for; 0: not in the set */

@@ -4,14 +4,14 @@
 
 #include <slirp/libslirp.h>
 
-#include "devices/net.h"
+#include "devices/net/net.h"
 #include "frame_ring.h"
 #include "slirp_filter.h"
 #include "slirp_lib.h"
 #include "slirp_poll.h"
-#include "vm/clock.h"
-#include "vm/event_loop.h"
-#include "vm/log.h"
+#include "vm/core/clock.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/log.h"
 
 enum {
 	/* Bytes in the ring, see slirp.c */

@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "iov.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 static struct net_tap *to_tap(struct net *net)
 {

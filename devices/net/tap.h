@@ -7,8 +7,8 @@
 #include <limits.h>
 #include <net/if.h>
 
-#include "devices/net.h"
-#include "vm/event_loop.h"
+#include "devices/net/net.h"
+#include "vm/core/event_loop.h"
 
 /* All return 0 or more, or a negative errno. */
 struct tap_sys {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "vm/error.h"
-#include "vm/log.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
 
 /* Linux 6.2; Debian 12's headers are older. */
 #ifndef TUN_F_USO4

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "tap.h"
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 /* A child starts with the signals of an ordinary program: ours may be blocked or ignored. */
 static int spawn(const char *path, char *const argv[], pid_t *pid)

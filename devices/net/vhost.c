@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Apart from what knows virtio, as the kernel's headers give the same names another meaning. */
-#include "devices/vhost.h"
+#include "devices/net/vhost.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
-#include "vm/error.h"
-#include "vm/guest_mem.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
 
 static int host_ioctl(const struct vhost_sys *sys, int fd, unsigned long request, void *arg)
 {

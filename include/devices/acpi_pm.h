@@ -10,8 +10,8 @@
 #define BANTAM_DEVICES_ACPI_PM_H
 
 #include "devices/power.h"
-#include "vm/base.h"
-#include "vm/irq.h"
+#include "vm/core/base.h"
+#include "vm/core/irq.h"
 
 struct acpi_pm;
 struct bus;

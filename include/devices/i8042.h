@@ -7,8 +7,8 @@
 #define BANTAM_DEVICES_I8042_H
 
 #include "devices/power.h"
-#include "vm/base.h"
-#include "vm/irq.h"
+#include "vm/core/base.h"
+#include "vm/core/irq.h"
 
 struct bus;
 struct i8042;

@@ -3,7 +3,7 @@
 #ifndef BANTAM_DEVICES_POWER_H
 #define BANTAM_DEVICES_POWER_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 enum power_event {
 	POWER_OFF,   /* ACPI S5 */

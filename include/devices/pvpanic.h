@@ -7,7 +7,7 @@
 #define BANTAM_DEVICES_PVPANIC_H
 
 #include "devices/power.h"
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct bus;
 struct pvpanic;

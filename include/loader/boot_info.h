@@ -3,7 +3,7 @@
 #ifndef BANTAM_LOADER_BOOT_INFO_H
 #define BANTAM_LOADER_BOOT_INFO_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct boot_info {
 	uint64_t kernel_gpa;

@@ -3,9 +3,9 @@
 #ifndef BANTAM_LOADER_BZIMAGE_H
 #define BANTAM_LOADER_BZIMAGE_H
 
-#include "loader/boot_proto.h"
-#include "loader/image.h"
-#include "vm/base.h"
+#include "loader/boot/boot_proto.h"
+#include "loader/image/image.h"
+#include "vm/core/base.h"
 
 struct error;
 struct guest_mem;

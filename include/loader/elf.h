@@ -3,8 +3,8 @@
 #ifndef BANTAM_LOADER_ELF_H
 #define BANTAM_LOADER_ELF_H
 
-#include "loader/image.h"
-#include "vm/base.h"
+#include "loader/image/image.h"
+#include "vm/core/base.h"
 
 struct error;
 struct guest_mem;

@@ -6,7 +6,7 @@
 #ifndef BANTAM_LOADER_ENTRY_H
 #define BANTAM_LOADER_ENTRY_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 enum entry_mode {
 	ENTRY_REAL,	 /* real mode, cs:rip with cs.base = cs.selector << 4 */

@@ -3,7 +3,7 @@
 #ifndef BANTAM_LOADER_KASLR_H
 #define BANTAM_LOADER_KASLR_H
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct kaslr_config {
 	uint64_t start, size; /* the physical memory it takes as linked */

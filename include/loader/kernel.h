@@ -8,9 +8,9 @@
 #include "loader/kaslr.h"
 #include "loader/loader.h"
 #include "loader/relocs.h"
-#include "loader/unpack.h"
-#include "vm/base.h"
-#include "vm/error.h"
+#include "loader/unpack/unpack.h"
+#include "vm/core/base.h"
+#include "vm/core/error.h"
 
 struct guest_mem;
 

@@ -11,9 +11,9 @@
 #define BANTAM_LOADER_LOADER_H
 
 #include "loader/entry.h"
-#include "loader/image.h"
-#include "vm/base.h"
-#include "vm/error.h"
+#include "loader/image/image.h"
+#include "vm/core/base.h"
+#include "vm/core/error.h"
 
 struct guest_mem;
 

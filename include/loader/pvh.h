@@ -5,7 +5,7 @@
 #define BANTAM_LOADER_PVH_H
 
 #include "loader/boot_info.h"
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct e820_map;
 struct guest_mem;

@@ -4,8 +4,8 @@
 #define BANTAM_LOADER_RELOCS_H
 
 #include "loader/elf.h"
-#include "loader/image.h"
-#include "vm/base.h"
+#include "loader/image/image.h"
+#include "vm/core/base.h"
 
 struct error;
 

@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct bus;
 struct coalesced_ports;

@@ -42,8 +42,8 @@
 #ifndef BANTAM_VIRTIO_DEVICE_H
 #define BANTAM_VIRTIO_DEVICE_H
 
-#include "virtio/chain.h"
-#include "vm/base.h"
+#include "virtio/queue/chain.h"
+#include "vm/core/base.h"
 
 struct event_loop;
 struct guest_mem;

@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#include "vm/base.h"
+#include "vm/core/base.h"
 
 struct event_loop;
 struct guest_mem;

@@ -11,7 +11,7 @@
 #define BANTAM_VIRTIO_TRANSPORT_H
 
 #include "virtio/device.h"
-#include "virtio/virtqueue.h"
+#include "virtio/queue/virtqueue.h"
 
 /* Device status (2.1) */
 enum {

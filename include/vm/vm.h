@@ -7,8 +7,8 @@
 #ifndef BANTAM_VM_VM_H
 #define BANTAM_VM_VM_H
 
-#include "vm/base.h"
-#include "vm/config.h"
+#include "vm/config/config.h"
+#include "vm/core/base.h"
 
 struct error;
 struct log;

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "devices/acpi_pm.h"
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum { PRESENCE = 0x12345678, SCI_SOURCES = 0x0721 };
 

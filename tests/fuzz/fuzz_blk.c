@@ -13,16 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/blk.h"
-#include "vm/event_loop.h"
+#include "devices/block/blk.h"
+#include "vm/core/event_loop.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/blk_fixture.c"
-#include "../unit/blk_memory.c"
-#include "../unit/fake_blk_sys.c"
-#include "../unit/volatile_disk.c"
+#include "../unit/devices/block/blk_fixture.c"
+#include "../unit/devices/block/blk_memory.c"
+#include "../unit/devices/block/fake_blk_sys.c"
+#include "../unit/devices/block/volatile_disk.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "loader/bzimage.h"
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vcpu/features.h"
-#include "vm/cmdline.h"
-#include "vm/config.h"
-#include "vm/error.h"
+#include "vcpu/cpuid/features.h"
+#include "vm/config/cmdline.h"
+#include "vm/config/config.h"
+#include "vm/core/error.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum { MAX_ARGS = 64, INPUT_SIZE = 4096, CMDLINE_SIZE = 2048 };
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/bytes.h"
-#include "loader/decompress.h"
-#include "vm/error.h"
+#include "loader/image/bytes.h"
+#include "loader/unpack/decompress.h"
+#include "vm/core/error.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vcpu/features.h"
-#include "vm/error.h"
-#include "vm/kernel_find.h"
-#include "vm/suggest.h"
+#include "vcpu/cpuid/features.h"
+#include "vm/config/kernel_find.h"
+#include "vm/core/error.h"
+#include "vm/core/suggest.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum { INPUT_SIZE = 2048 };
 

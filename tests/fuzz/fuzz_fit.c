@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/fit.h"
-#include "vm/error.h"
+#include "loader/fit/fit.h"
+#include "vm/core/error.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

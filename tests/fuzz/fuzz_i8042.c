@@ -10,14 +10,14 @@
 
 #include "devices/i8042.h"
 #include "devices/pvpanic.h"
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/fake_clock.c"
-#include "../unit/fake_machine.c"
+#include "../unit/fakes/fake_clock.c"
+#include "../unit/fakes/fake_machine.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

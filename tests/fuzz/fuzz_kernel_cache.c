@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loader/bytes.h"
+#include "loader/cache/kernel_cache.h"
 #include "loader/elf.h"
-#include "loader/kernel_cache.h"
+#include "loader/image/bytes.h"
 #include "loader/relocs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -13,14 +13,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "loader/boot_proto.h"
-#include "loader/bytes.h"
-#include "loader/e820.h"
+#include "loader/boot/boot_proto.h"
+#include "loader/boot/e820.h"
+#include "loader/image/bytes.h"
 #include "loader/loader.h"
 #include "loader/pvh.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

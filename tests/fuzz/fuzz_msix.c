@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/msix.h"
-#include "devices/pci.h"
+#include "devices/pci/msix.h"
+#include "devices/pci/pci.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum { VECTORS = 9, TABLE = 0x20, PBA = 0x100, BAR_SIZE = 0x200, CAP = 0x40, STEP = 11 };
 

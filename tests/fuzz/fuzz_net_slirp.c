@@ -26,12 +26,12 @@
 #include <unistd.h>
 
 #include "../../devices/net/slirp_private.h"
-#include "vm/event_loop.h"
+#include "vm/core/event_loop.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
-#include "../unit/fake_clock.c"
-#include "../unit/net_packet.c"
+#include "../unit/devices/net/net_packet.c"
+#include "../unit/fakes/fake_clock.c"
 
 enum { MAX_STEPS = 400, MAX_FDS = 256, MAX_SPOKEN = 64, FLOWS = 4, DNS_PORT = 5353 };
 

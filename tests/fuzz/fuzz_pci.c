@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/pci.h"
-#include "vm/bus.h"
-#include "vm/layout.h"
+#include "devices/pci/pci.h"
+#include "vm/core/bus.h"
+#include "vm/core/layout.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum { FUNCTIONS = 3, STEP = 12, MAX_STEPS = 400 };
 

@@ -13,15 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../devices/pit_channel.h"
-#include "devices/pit.h"
-#include "vm/bus.h"
+#include "../../devices/time/pit_channel.h"
+#include "devices/time/pit.h"
+#include "vm/core/bus.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/fake_clock.c"
-#include "../unit/fake_machine.c"
+#include "../unit/fakes/fake_clock.c"
+#include "../unit/fakes/fake_machine.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

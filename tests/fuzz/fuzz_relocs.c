@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loader/bytes.h"
+#include "loader/image/bytes.h"
 #include "loader/relocs.h"
-#include "vm/error.h"
+#include "vm/core/error.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../devices/rtc_chip.h"
-#include "devices/rtc.h"
-#include "vm/bus.h"
+#include "../../devices/time/rtc_chip.h"
+#include "devices/time/rtc.h"
+#include "vm/core/bus.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/fake_clock.c"
-#include "../unit/fake_machine.c"
+#include "../unit/fakes/fake_clock.c"
+#include "../unit/fakes/fake_machine.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

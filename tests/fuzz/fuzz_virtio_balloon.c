@@ -14,15 +14,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "virtio/balloon.h"
+#include "virtio/balloon/balloon.h"
 #include "virtio/transport.h"
-#include "vm/event_loop.h"
-#include "vm/guest_mem.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/guest_mem.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/fake_clock.c"
+#include "../unit/fakes/fake_clock.c"
 
 enum {
 	PAGE = VIRTIO_BALLOON_PAGE,

@@ -16,12 +16,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "virtio/blk.h"
+#include "virtio/blk/blk.h"
 #include "virtio/transport.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/virtio_blk_fake.c"
-#include "../unit/virtio_blk_guest.c"
+#include "../unit/virtio/blk/virtio_blk_fake.c"
+#include "../unit/virtio/blk/virtio_blk_guest.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

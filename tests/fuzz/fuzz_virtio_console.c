@@ -14,17 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtio/console.h"
+#include "virtio/console/console.h"
 #include "virtio/device.h"
-#include "virtio/mmio.h"
 #include "virtio/transport.h"
-#include "vm/bus.h"
-#include "vm/guest_mem.h"
+#include "virtio/transport/mmio.h"
+#include "vm/core/bus.h"
+#include "vm/core/guest_mem.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fake comes in as source. */
-#include "../unit/fake_chardev.c"
+#include "../unit/fakes/fake_chardev.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,13 +12,13 @@
 #include <string.h>
 
 #include "virtio/device.h"
-#include "virtio/mmio.h"
 #include "virtio/transport.h"
-#include "vm/bus.h"
-#include "vm/event_loop.h"
-#include "vm/guest_mem.h"
+#include "virtio/transport/mmio.h"
+#include "vm/core/bus.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/guest_mem.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum {
 	MEM = 4096,

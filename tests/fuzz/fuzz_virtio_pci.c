@@ -12,16 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/pci.h"
+#include "devices/pci/pci.h"
 #include "virtio/device.h"
-#include "virtio/pci.h"
 #include "virtio/transport.h"
-#include "vm/bus.h"
-#include "vm/event_loop.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "virtio/transport/pci.h"
+#include "vm/core/bus.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 enum {
 	MEM = 4096,

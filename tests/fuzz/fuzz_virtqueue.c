@@ -13,10 +13,10 @@
 #include <string.h>
 
 #include "virtio/device.h"
-#include "virtio/virtqueue.h"
-#include "vm/guest_mem.h"
+#include "virtio/queue/virtqueue.h"
+#include "vm/core/guest_mem.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* RAM begins at 0, so that small numbers are addresses. */
 enum { BASE = 0, MEM = 2048, EDGE = BASE + MEM, EDGE_BYTES = 24, MAX = 16, HEADER = 10 };

@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtio/net.h"
+#include "virtio/net/net.h"
 #include "virtio/transport.h"
-#include "vm/event_loop.h"
-#include "vm/guest_mem.h"
+#include "vm/core/event_loop.h"
+#include "vm/core/guest_mem.h"
 
-#include "../unit/check.h"
+#include "../unit/fakes/check.h"
 
 /* Fuzz targets are linked with the core alone: the fakes come in as source. */
-#include "../unit/fake_clock.c"
-#include "../unit/virtio_net_fake.c"
+#include "../unit/fakes/fake_clock.c"
+#include "../unit/virtio/net/virtio_net_fake.c"
 
 enum {
 	PAIRS = 2,

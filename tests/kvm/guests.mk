@@ -10,7 +10,7 @@ GUEST_BINS := $(patsubst $(GUEST_DIR)/%.S,$(O)/guests/%.bin,$(sort $(wildcard $(
 # $(1) mode, $(2) GUEST_BITS, $(3) load address
 define guest_mode
 .PRECIOUS: $(O)/guests/%.$(1).elf
-$(O)/guests/%.$(1).elf: $(GUEST_DIR)/%.$(1).S $(GUEST_DIR)/guest.h $(GUEST_DIR)/flat.ld include/vm/layout.h
+$(O)/guests/%.$(1).elf: $(GUEST_DIR)/%.$(1).S $(GUEST_DIR)/guest.h $(GUEST_DIR)/flat.ld include/vm/core/layout.h
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) -DGUEST_BITS=$(2) -Iinclude -I$(GUEST_DIR) -c $$< -o $$(@:.elf=.o)
 	$$(Q)$$(LD) -m elf_x86_64 -static --defsym=BASE=$(3) -T $(GUEST_DIR)/flat.ld \

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit/acpi_walk.h"
-#include "loader/acpi.h"
-#include "vm/error.h"
-#include "vm/guest_mem.h"
-#include "vm/layout.h"
+#include "../unit/loader/acpi/acpi_walk.h"
+#include "loader/acpi/acpi.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/layout.h"
 
 static bool write_table(const char *dir, const struct acpi_table *table)
 {

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../unit/fake_ram.h"
-#include "loader/boot_proto.h"
+#include "../unit/fakes/fake_ram.h"
+#include "loader/boot/boot_proto.h"
 #include "loader/loader.h"
-#include "vm/error.h"
-#include "vm/layout.h"
+#include "vm/core/error.h"
+#include "vm/core/layout.h"
 
 static int write_memory(
 	const struct fake_ram *ram, const struct loader_result *result, const char *path)

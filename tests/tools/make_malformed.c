@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../unit/kernel_files.h"
-#include "../unit/malformed_set.h"
+#include "../unit/fakes/kernel_files.h"
+#include "../unit/loader/malformed_set.h"
 
 static int make_set(const char *dir)
 {

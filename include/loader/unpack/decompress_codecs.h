@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One function for each library that unpacks; for loader/decompress.c alone. */
+#ifndef BANTAM_LOADER_DECOMPRESS_CODECS_H
+#define BANTAM_LOADER_DECOMPRESS_CODECS_H
+
+#include "vm/core/base.h"
+
+struct packed {
+	const uint8_t *src;
+	size_t src_len;
+	uint8_t *dst;
+	size_t dst_len;
+};
+
+/*
+ * Unpacks and says how many bytes came out, at most dst_len. library is a handle of dlopen. -EINVAL
+ * for data that is damaged, cut or more than dst_len; -ENOMEM; -ENOTSUP where the library lacks a
+ * function.
+ */
+typedef int decompress_codec(void *library, const struct packed *packed, size_t *len);
+
+extern decompress_codec *const decompress_zlib;
+extern decompress_codec *const decompress_bzip2; /* NULL: its header was missing in the build */
+extern decompress_codec *const decompress_lzma;	 /* LZMA and XZ */
+extern decompress_codec *const decompress_lzo;	 /* NULL: likewise */
+extern decompress_codec *const decompress_lz4;
+extern decompress_codec *const decompress_zstd;
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The block device (virtio 1.2, 5.2): one or several queues of requests in front of a back end
+ * (devices/blk.h).
+ *
+ * What is promised about data: a write is on stable storage when a FLUSH that the driver sent after
+ * the write's completion is completed; or when the write itself is, if the driver did not negotiate
+ * FLUSH or has set the cache to write-through (CONFIG_WCE). A cache that becomes write-through
+ * covers later writes only (5.2.6.1).
+ *
+ * The size follows the back end: after blk_refresh has found another one, the driver gets a
+ * configuration interrupt. Call blk_refresh without the device's lock.
+ */
+#ifndef BANTAM_VIRTIO_BLK_H
+#define BANTAM_VIRTIO_BLK_H
+
+#include "vm/core/base.h"
+
+struct blk;
+struct event_loop;
+struct guest_mem;
+struct log;
+struct virtio_device;
+
+enum {
+	VIRTIO_BLK_QUEUE_SIZE = 256,
+	VIRTIO_BLK_MIN_QUEUE_SIZE = 4, /* header, one segment, status */
+	VIRTIO_BLK_MAX_QUEUES = 8,
+	VIRTIO_BLK_SERIAL_BYTES = 20,
+
+	/* Of one DISCARD or WRITE_ZEROES request; bounds how long a reset may have to wait. */
+	VIRTIO_BLK_MAX_RANGES = 16,
+	VIRTIO_BLK_MAX_DISCARD = 1 << 21, /* sectors of each range: 1 GiB */
+	VIRTIO_BLK_MAX_ZEROES = 1 << 17,  /* 64 MiB, which may have to be written */
+};
+
+struct virtio_blk_config {
+	const char *name; /* see virtio_device_config */
+	const struct guest_mem *mem;
+	struct event_loop *loop; /* where requests are taken and completed, see there too */
+	struct log *log;
+	/* Outlives the device, which is its listener meanwhile, and the only one to use it. */
+	struct blk *blk;
+	const char *serial;	 /* at most VIRTIO_BLK_SERIAL_BYTES; NULL: empty; copied */
+	unsigned int num_queues; /* 1..VIRTIO_BLK_MAX_QUEUES */
+	uint16_t queue_size;	 /* a power of two; 0: VIRTIO_BLK_QUEUE_SIZE */
+};
+
+/*
+ * Destroy with virtio_device_destroy, while loop is run by another thread if requests may be in
+ * flight. -EINVAL for what is out of range, else as virtio_device_create and blk_attach.
+ */
+int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_device **ret);
+
+#endif

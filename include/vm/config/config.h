@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a VM shall be, as plain data. config_parse turns `bantam run`'s arguments into it and opens
+ * nothing; config_validate checks what concerns more than one option. Strings belong to the
+ * config: they point into argv or into its own storage, freed by config_destroy.
+ */
+#ifndef BANTAM_VM_CONFIG_H
+#define BANTAM_VM_CONFIG_H
+
+#include "devices/block/blk.h"
+#include "devices/net/net.h"
+#include "loader/entry.h"
+#include "loader/loader.h"
+#include "vm/config/options.h"
+#include "vm/core/base.h"
+
+struct error;
+
+enum {
+	CONFIG_MAX_SERIAL = 4,
+	CONFIG_MAX_CPUS = 254,
+	CONFIG_MAX_NAME = 64,
+	CONFIG_MAX_DISKS = 32,
+	CONFIG_MAX_DISK_QUEUES = 8,
+	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
+	CONFIG_MAX_NETS = 8,
+	CONFIG_MAX_NET_QUEUES = NET_TAP_MAX_QUEUES,
+	CONFIG_MIN_MTU = 68,	  /* virtio 1.2, 5.1.4.1 */
+	CONFIG_MAX_FORWARDS = 32, /* for each network */
+	CONFIG_MAX_PORTS = 15,
+	CONFIG_MAX_PORT_NAME = 63,
+};
+
+/* Bytes of guest memory. Linux and its initrd cannot start in less; a flat program can. */
+#define CONFIG_MIN_MEMORY_LINUX (16 * MiB)
+#define CONFIG_MIN_MEMORY_FLAT	MiB
+#define CONFIG_MAX_MEMORY	(2 * TiB)
+
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_NULL, SERIAL_FILE, SERIAL_PTY, SERIAL_UNIX };
+
+struct serial_config {
+	enum serial_kind kind;
+	const char *path; /* SERIAL_FILE, SERIAL_UNIX */
+};
+
+struct disk_config {
+	const char *path;
+	bool read_only;
+	enum blk_cache cache;
+	enum blk_aio aio;
+	const char *serial; /* NULL for none */
+	unsigned int queues;
+	bool iothread; /* a thread of its own */
+	char *copy;    /* owned: what path and serial point to */
+};
+
+enum net_kind { NET_USER, NET_TAP, NET_NONE };
+
+/* AUTO: where the host has it. */
+enum net_vhost_mode { NET_VHOST_AUTO, NET_VHOST_ON, NET_VHOST_OFF };
+
+/* NET_NONE does not appear in a config: it takes back what was there. */
+struct net_config {
+	enum net_kind kind;
+	uint8_t mac[6]; /* all 0: not given */
+	uint16_t mtu;	/* 0: not given */
+
+	/* NET_USER, see struct net_slirp_config */
+	struct net_forward forwards[CONFIG_MAX_FORWARDS];
+	unsigned int num_forwards;
+	struct sockaddr_in dns; /* sin_family 0: not given */
+	bool restricted;
+	bool host_loopback;
+
+	/* NET_TAP, see struct net_tap_config */
+	const char *ifname, *script; /* NULL for none */
+	unsigned int queues;	     /* 0: not given */
+	enum net_vhost_mode vhost;
+	int fds[CONFIG_MAX_NET_QUEUES];
+	unsigned int num_fds;
+
+	char *copy; /* owned: what ifname and script point to */
+};
+
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
+
+struct port_config {
+	const char *name;
+	struct serial_config where;
+	char *copy; /* owned: what both point to */
+};
+
+enum transport { TRANSPORT_PCI, TRANSPORT_MMIO, TRANSPORT_MMIO_CMDLINE };
+
+enum end_action { END_EXIT, END_RESTART, END_PAUSE };
+
+/* The words that --kaslr takes */
+enum config_switch { SWITCH_OFF, SWITCH_ON };
+
+struct config {
+	const char *kernel; /* NULL: the newest readable one of /boot */
+	const char *initrds[LOADER_MAX_INITRDS];
+	unsigned int num_initrds;
+	const char *cmdline; /* the user's own words, "" by default */
+	bool default_cmdline;
+	enum loader_boot boot;
+	bool kaslr;
+	bool kernel_cache;
+	const char *fit_config; /* of a FIT image; NULL: its default */
+	bool dtb;		/* hand the kernel a device tree */
+
+	const char *flat; /* NULL: boot a kernel */
+	uint64_t flat_gpa;
+	enum entry_mode flat_mode;
+
+	uint64_t memory; /* bytes, a multiple of 4 KiB */
+	bool hugepages;	 /* from hugetlbfs, not merely THP */
+	unsigned int cpus;
+	const char *cpu_features; /* "host,-avx2,+x2apic" or NULL */
+	const char *name;	  /* of the VM, NULL for none */
+
+	struct serial_config serial[CONFIG_MAX_SERIAL];
+	struct disk_config disks[CONFIG_MAX_DISKS];
+	unsigned int num_disks;
+	struct net_config nets[CONFIG_MAX_NETS];
+	unsigned int num_nets;
+	enum console_kind console; /* what stdio is in the guest */
+	struct port_config ports[CONFIG_MAX_PORTS];
+	unsigned int num_ports;
+	bool rng;
+	bool balloon;
+	uint64_t balloon_size; /* bytes taken from the guest */
+	enum transport transport;
+
+	enum end_action on_reboot, on_poweroff, on_panic;
+	bool dry_run;	      /* do not start it */
+	const char *dump_dtb; /* where its device tree goes, instead of a description */
+	unsigned int verbose;
+	const char *kvm_device; /* "/dev/kvm" */
+
+	uint64_t given;	    /* bit per enum option_id: the option was there */
+	char *cmdline_copy; /* owned: what cmdline points to once -a was there */
+	char *flat_copy;    /* owned: what flat points to */
+};
+
+/* Sets the defaults; nothing to free yet. */
+void config_init(struct config *config);
+/* Frees what the config owns; NULL is allowed. */
+void config_destroy(struct config *config);
+
+/*
+ * Parses `bantam run`'s arguments; argv[0] is skipped, argv must outlive the config. Returns 0, 1
+ * when help was asked for, -EINVAL with a line that names the option and what it takes, -ENOMEM.
+ * After a failure the config can only be destroyed.
+ */
+int config_parse(struct config *config, int argc, char **argv, struct error *err);
+
+/* The same for another verb that takes some of the options (doctor: --kvm, -v). */
+int config_parse_verb(
+	struct config *config, enum verb verb, int argc, char **argv, struct error *err);
+
+/* Checks ranges and what concerns more than one option: 0, or -EINVAL with a line. */
+int config_validate(const struct config *config, struct error *err);
+
+/*
+ * Parses a size: decimal digits and an optional B, K, M, G or T (also KB, KiB...; all powers of
+ * 1024; capitals do not matter). Without a suffix the number counts units of unit bytes. Returns
+ * 0, -EINVAL for what is no size, -ERANGE past 2^64; *size is untouched on failure.
+ */
+int config_parse_size(const char *text, uint64_t unit, uint64_t *size);
+/* The same for a guest-physical address: hexadecimal behind 0x, otherwise a size in bytes. */
+int config_parse_gpa(const char *text, uint64_t *gpa);
+/* The same for a plain decimal number. */
+int config_parse_number(const char *text, uint64_t *number);
+
+/*
+ * The value of --disk, of --net, of --port, and the part of them and of --serial that says where a
+ * stream of characters leads. 0, -EINVAL with a line, -ENOMEM. The copy in it is the caller's to
+ * free, also after a failure; where->path points into value.
+ */
+int config_parse_disk(const char *value, struct disk_config *disk, struct error *err);
+int config_parse_net(const char *value, struct net_config *net, struct error *err);
+int config_parse_port(const char *value, struct port_config *port, struct error *err);
+int config_parse_where(
+	enum option_id id, const char *value, struct serial_config *where, struct error *err);
+/* The index of value among the n words, or -EINVAL and a line that begins with what and lists them.
+ */
+int config_parse_word(
+	const char *what, const char *value, const char *const *words, struct error *err);
+
+/* A word that stands behind a comma in an option's value; set gets what is behind its "=". */
+struct config_key {
+	const char *name;
+	bool takes_value;
+	int (*set)(void *opaque, const char *value, struct error *err);
+};
+
+/*
+ * Cuts the part up to the next single comma off *rest, with double ones made single; NULL when
+ * there is none. *rest becomes NULL with the last one.
+ */
+char *config_next_part(char **rest);
+/*
+ * Calls the setter of "name" or "name=value", which is cut in place, for opaque. -EINVAL with a
+ * line that begins with option, and ends with hint if no key has that name.
+ */
+int config_set_key(const char *option, char *part, const struct config_key *keys, size_t num_keys,
+	void *opaque, const char *hint, struct error *err);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One log per VM, handed to whoever has something to say. Lines go to a file descriptor in one
+ * write each, so that they never mix with the guest's output inside a line. A NULL log is silent.
+ *
+ * Thread-safe. A reader that has stopped is waited for a moment (20 ms); then the line is dropped.
+ */
+#ifndef BANTAM_VM_LOG_H
+#define BANTAM_VM_LOG_H
+
+#include <stdatomic.h>
+
+#include "vm/core/base.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+struct log {
+	int fd;
+	enum log_level level; /* lines above it are dropped */
+	const char *name;     /* of the VM, or NULL; not owned */
+	_Atomic bool raw_tty; /* the terminal is in raw mode: end lines with CR LF */
+};
+
+void log_init(struct log *log, int fd, enum log_level level, const char *name);
+
+void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * Rate limit for lines that a guest can provoke: at most 8 in each second. Embedded
+ * in its device, zero-initialised; thread-safe. What was dropped is counted in the next line.
+ */
+struct log_limit {
+	_Atomic uint64_t window_start_ns;
+	_Atomic uint32_t in_window;
+	_Atomic uint32_t dropped;
+};
+
+void log_limited(struct log *log, struct log_limit *limit, enum log_level level, const char *fmt,
+	...) PRINTF_LIKE(4, 5);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The machine: the one place that names concrete devices and wires them. Built anew for each boot
+ * of the guest, so that a reboot finds hardware as pristine as the first start did; what belongs
+ * to the host (back ends, open files, /dev/kvm) comes in from outside and stays.
+ *
+ * Threads: everything here is called by the VM's main thread, except as noted.
+ */
+#ifndef BANTAM_VM_MACHINE_H
+#define BANTAM_VM_MACHINE_H
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "devices/power.h"
+#include "loader/image/image.h"
+#include "vcpu/vcpu.h"
+#include "vm/config/config.h"
+
+struct chardev;
+struct clock;
+struct disks;
+struct error;
+struct event_loop;
+struct kvm_host;
+struct log;
+struct machine;
+struct nets;
+
+struct machine_env {
+	const struct config *config;
+	const char *cmdline;	    /* complete */
+	const struct image *kernel; /* or the flat binary */
+	const struct image *initrds;
+	unsigned int num_initrds;
+	struct kvm_host *kvm; /* NULL: no vCPUs, for --dry-run */
+	const struct clock *clock;
+	struct log *log;
+	struct event_loop *loop; /* the main thread's */
+	struct disks *disks;
+	struct nets *nets;
+	struct chardev *serial[CONFIG_MAX_SERIAL]; /* NULL where nothing is connected */
+	struct chardev *console;		   /* the virtio console's, or NULL */
+	struct chardev *ports[CONFIG_MAX_PORTS];
+	/* What follows is called from vCPU threads. */
+	struct power_sink power;
+	void (*vcpu_ended)(void *opaque, unsigned int vcpu, enum vcpu_end end);
+	void *opaque;
+	const _Atomic bool *ending;
+};
+
+/*
+ * Everything env points to must outlive the machine. On failure *image_refused tells whether it is
+ * the guest's image that cannot be booted, rather than the host that failed.
+ */
+int machine_build(const struct machine_env *env, struct machine **ret, bool *image_refused,
+	struct error *err);
+/* Stops the vCPUs first (env->ending must be set); NULL is allowed. */
+void machine_destroy(struct machine *machine);
+
+int machine_start(struct machine *machine, struct error *err); /* also after machine_stop */
+void machine_stop(struct machine *machine); /* env->ending is set; returns with all vCPUs out */
+
+void machine_power_button(struct machine *machine);
+
+/* For flat guests: looks whether the first vCPU sleeps for ever, see vcpu_check_halted. */
+void machine_check_halted(struct machine *machine);
+
+/* True when the guest's kernel left the mark of "reboot=panic_warm" behind. */
+bool machine_has_panic_mark(const struct machine *machine);
+
+/* Prints the machine for a person (--dry-run). */
+void machine_print(const struct machine *machine, FILE *out);
+
+/* Writes its device tree (--dump-dtb), see fdt_file_write. */
+int machine_dump_dtb(const struct machine *machine, const char *path, struct error *err);
+
+/* The state of a vCPU that ended, see vcpu_describe. */
+size_t machine_describe_vcpu(struct machine *machine, unsigned int vcpu, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The networks of a configuration on the host's side: opened once, before the first boot, with the
+ * thread that serves them all. They outlive every machine that uses them.
+ *
+ * Back ends belong to the thread (devices/net.h). So it is held while a machine is built or taken
+ * apart, which attaches to them and detaches.
+ */
+#ifndef BANTAM_VM_NETS_H
+#define BANTAM_VM_NETS_H
+
+#include "vm/config/config.h"
+#include "vm/core/base.h"
+
+struct clock;
+struct error;
+struct event_loop;
+struct log;
+struct net;
+struct nets;
+
+/*
+ * Opens all networks of config, which outlives them, as log does; the thread, if there are any, is
+ * held. With --dry-run they lead nowhere. -errno with a line.
+ */
+int nets_open(const struct config *config, struct log *log, struct nets **ret, struct error *err);
+/* No machine uses them; NULL is allowed. */
+void nets_close(struct nets *nets);
+
+/* By the main thread; twice is once. -errno with a line. */
+void nets_hold(struct nets *nets);
+int nets_resume(struct nets *nets, struct error *err);
+
+/* i < config->num_nets */
+struct net *nets_net(struct nets *nets, unsigned int i);
+struct event_loop *nets_loop(struct nets *nets);
+/* Of that loop. */
+const struct clock *nets_clock(struct nets *nets);
+/* See struct virtio_net_config. */
+const int *nets_vhost(const struct nets *nets, unsigned int i);
+/* For the log: "user network", or what the interface is called. */
+const char *nets_name(const struct nets *nets, unsigned int i);
+/* The address that the guest's card has. */
+const uint8_t *nets_mac(const struct nets *nets, unsigned int i);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * By nettle, which is small, has no state and comes with every Debian (apt needs it), and zlib for
+ * crc32. Both are opened when a FIT image has such a hash and closed after it, so that a machine
+ * without one pays nothing for them. nettle's interface to all its hashes is a table each, which
+ * makes one function of what would be one for every hash.
+ */
+#include "loader/fit/fit_hash.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "vm/core/error.h"
+
+#if __has_include(<nettle/nettle-meta.h>)
+#include <nettle/nettle-meta.h>
+#include <nettle/version.h>
+#endif
+
+static int no_library(const char *algo, const char *library, struct error *err)
+{
+	return error_set(
+		err, -ENOTSUP, "hashes by %s need %s, which is not installed", algo, library);
+}
+
+/* Big-endian, as U-Boot writes it. */
+static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error *err)
+{
+	static const char name[] = "libz.so.1";
+	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	__typeof__(crc32_z) *crc32_z_ = library ? dlsym(library, "crc32_z") : NULL;
+	int rc = 4;
+
+	if (crc32_z_) {
+		uLong crc = crc32_z_(0, bytes, len);
+
+		for (int i = 0; i < 4; i++)
+			hash[i] = (uint8_t)(crc >> (24 - 8 * i));
+	} else {
+		rc = no_library("crc32", name, err);
+	}
+	if (library)
+		dlclose(library);
+	return rc;
+}
+
+/* Version 4 has another interface and another name. */
+#if defined(NETTLE_VERSION_MAJOR) && NETTLE_VERSION_MAJOR == 3
+static int hash_with(const struct nettle_hash *method, const void *bytes, size_t len, uint8_t *hash)
+{
+	void *context = malloc(method->context_size);
+
+	if (!context)
+		return -ENOMEM;
+	method->init(context);
+	method->update(context, len, bytes);
+	method->digest(context, method->digest_size, hash);
+	free(context);
+	return (int)method->digest_size;
+}
+
+static int hash_nettle(
+	const char *algo, const void *bytes, size_t len, uint8_t *hash, struct error *err)
+{
+	static const char name[] = "libnettle.so.8";
+	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	const struct nettle_hash *method;
+	char symbol[32];
+	int rc;
+
+	snprintf(symbol, sizeof(symbol), "nettle_%s", algo);
+	method = library ? dlsym(library, symbol) : NULL;
+	if (!method || method->digest_size > FIT_HASH_MAX)
+		rc = no_library(algo, name, err);
+	else
+		rc = hash_with(method, bytes, len, hash);
+	if (library)
+		dlclose(library);
+	return rc;
+}
+#else
+static int hash_nettle(
+	const char *algo, const void *bytes, size_t len, uint8_t *hash, struct error *err)
+{
+	(void)bytes, (void)len, (void)hash;
+	return error_set(err, -ENOTSUP,
+		"hashes by %s need the library nettle 3, which was not there when this program was "
+		"built",
+		algo);
+}
+#endif
+
+int fit_hash(const char *algo, const void *bytes, size_t len, uint8_t hash[FIT_HASH_MAX],
+	struct error *err)
+{
+	static const char *const known[] = {"md5", "sha1", "sha256", "sha384", "sha512"};
+
+	if (!strcmp(algo, "crc32"))
+		return hash_crc32(bytes, len, hash, err);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strcmp(algo, known[i]))
+			return hash_nettle(algo, bytes, len, hash, err);
+	return error_set(err, -ENOTSUP,
+		"hashes by '%s' are not known here (crc32, md5, sha1, sha256, sha384 and sha512 "
+		"are)",
+		algo);
+}

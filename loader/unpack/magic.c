@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Signatures of files that people give in place of a kernel by mistake, most telling first. Only
+ * used to word a refusal: nothing is decided by them.
+ */
+#include "loader/unpack/magic.h"
+
+#include <string.h>
+
+struct signature {
+	uint32_t offset;
+	uint8_t len;
+	const char *bytes;
+	const char *text;
+};
+
+#define SIG(offset, bytes, text)                                                                   \
+	{                                                                                          \
+		offset, sizeof(bytes) - 1, bytes, text                                             \
+	}
+
+#define UNPACK "unpack it first, then give the result"
+
+static const struct signature signatures[] = {
+	SIG(4, "zimg", "a compressed EFI kernel (EFI zboot): take the vmlinux or bzImage"),
+	SIG(56, "ARM\x64", "a kernel for 64-bit ARM: this machine runs x86-64 kernels"),
+	SIG(56, "RSC\x05", "a kernel for RISC-V: this machine runs x86-64 kernels"),
+	SIG(48, "RISCV", "a kernel for RISC-V: this machine runs x86-64 kernels"),
+	SIG(36, "\x18\x28\x6f\x01", "a kernel for 32-bit ARM: this machine runs x86-64 kernels"),
+	SIG(0, "\x1f\x8b",
+		"gzip-compressed data (a vmlinux.gz or Image.gz, or an initrd): " UNPACK),
+	SIG(0,
+		"\xfd"
+		"7zXZ",
+		"xz-compressed data: " UNPACK),
+	SIG(0, "\x28\xb5\x2f\xfd", "zstd-compressed data: " UNPACK),
+	SIG(0, "\x04\x22\x4d\x18", "lz4-compressed data: " UNPACK),
+	SIG(0, "\x02\x21\x4c\x18", "lz4-compressed data (legacy frame): " UNPACK),
+	SIG(0, "\x5d\x00\x00", "lzma-compressed data: " UNPACK),
+	SIG(0, "\x89LZO", "lzo-compressed data: " UNPACK),
+	SIG(0, "BZh", "bzip2-compressed data: " UNPACK),
+	SIG(0, "070701", "an initramfs (cpio archive): give it with --initrd"),
+	SIG(0, "070702", "an initramfs (cpio archive): give it with --initrd"),
+	SIG(0, "070707", "a cpio archive: give an initramfs with --initrd"),
+	SIG(0, "\xd0\x0d\xfe\xed",
+		"a device tree or FIT image (.dtb, .itb): take the kernel itself"),
+	SIG(0, "\x27\x05\x19\x56", "a U-Boot image (uImage): take the bzImage or vmlinux"),
+	SIG(0, "ANDROID!", "an Android boot image: take the bzImage inside it"),
+	SIG(0, "#!", "a script"),
+	SIG(0, "QFI\xfb", "a disk image (qcow2)"),
+	SIG(0, "KDMV", "a disk image (VMDK)"),
+	SIG(0, "# Disk DescriptorFile", "a disk image (VMDK)"),
+	SIG(0, "vhdxfile", "a disk image (VHDX)"),
+	SIG(0, "conectix", "a disk image (VHD)"),
+	SIG(0, "<<< ", "a disk image (VDI)"),
+	SIG(0, "hsqs", "a squashfs file system"),
+	SIG(0, "XFSB", "an XFS file system"),
+	SIG(0, "!<arch>\ndebian", "a Debian package: take the vmlinuz inside it (dpkg -x)"),
+	SIG(0, "!<arch>\n", "an archive of object files"),
+	SIG(0, "\xed\xab\xee\xdb", "an RPM package: take the vmlinuz inside it"),
+	SIG(0, "PK\x03\x04", "a zip archive"),
+	SIG(257, "ustar", "a tar archive"),
+	SIG(512, "EFI PART", "a disk image (GPT)"),
+	SIG(1080, "\x53\xef", "an ext2/3/4 file system"),
+	SIG(32769, "CD001", "a CD image (ISO 9660)"),
+	SIG(65600, "_BHRfS_M", "a btrfs file system"),
+	SIG(0, "MZ", "an EFI or Windows program (PE) without a Linux setup header"),
+	SIG(510, "\x55\xaa", "a boot sector or disk image"),
+};
+
+static bool matches(const struct image *image, const struct signature *sig)
+{
+	uint8_t found[32];
+
+	return range_ok(sig->offset, sig->len, image->size) && sig->len <= sizeof(found) &&
+	       image_read(image, sig->offset, found, sig->len, NULL) == 0 &&
+	       memcmp(found, sig->bytes, sig->len) == 0;
+}
+
+/* Printable text in its first bytes, as far as they go, with a letter of another script here and
+ * there. */
+static bool is_text(const struct image *image)
+{
+	uint8_t found[256];
+	size_t len = MIN(image->size, sizeof(found)), foreign = 0;
+
+	if (image_read(image, 0, found, len, NULL))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		foreign += found[i] >= 0x80;
+		if ((found[i] < ' ' && !strchr("\t\r\n\f", found[i])) || found[i] == 0 ||
+			found[i] == 0x7f)
+			return false;
+	}
+	return foreign <= len / 4;
+}
+
+static bool is_zero(const struct image *image)
+{
+	uint8_t found[1024];
+	size_t len = MIN(image->size, sizeof(found));
+
+	if (image_read(image, 0, found, len, NULL))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (found[i])
+			return false;
+	return true;
+}
+
+const char *magic_describe(const struct image *image)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
+		if (matches(image, &signatures[i]))
+			return signatures[i].text;
+	if (is_text(image))
+		return "a text file";
+	if (is_zero(image))
+		return "zeros at its beginning (a fresh disk image, or a failed copy?)";
+	return "nothing that is known here";
+}

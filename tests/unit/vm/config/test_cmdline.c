@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The kernel command line: which default words stay, and in which order. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vm/config/cmdline.h"
+#include "vm/core/error.h"
+
+#define CONSOLE "console=ttyS0"
+#define PANIC	"panic=-1 reboot=panic_warm"
+#define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init " EARLY
+#define EARLY	"pci=noearly " PORTS
+#define PORTS	"8250.nr_uarts=1"
+#define FAST	"loglevel=4 " TESTS
+
+static const struct {
+	const char *user;
+	bool enabled, serial1;
+	const char *result;
+} compositions[] = {
+	{"", true, true, CONSOLE " " PANIC " " FAST},
+	{"", true, false, PANIC " " FAST},
+	{"", false, true, ""},
+	{"quiet", false, true, "quiet"},
+	{"quiet", true, true, CONSOLE " " PANIC " " TESTS " quiet"},
+	{"  quiet\t ", true, true, CONSOLE " " PANIC " " TESTS " quiet"},
+	{"   ", true, true, CONSOLE " " PANIC " " FAST},
+	{"   ", false, true, ""},
+	{"debug", true, true, CONSOLE " " PANIC " " TESTS " debug"},
+	{"loglevel=7", true, true, CONSOLE " " PANIC " " TESTS " loglevel=7"},
+	{"earlyprintk=ttyS0 ignore_loglevel", true, true,
+		CONSOLE " " PANIC " " TESTS " earlyprintk=ttyS0 ignore_loglevel"},
+	{"fips=1", true, true, CONSOLE " " PANIC " loglevel=4 " EARLY " fips=1"},
+	{"initcall_blacklist=a,b", true, true,
+		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests " EARLY " initcall_blacklist=a,b"},
+	{"pci=nomsi", false, true, "pci=nomsi"},
+	{"pci=nomsi", true, true,
+		CONSOLE " " PANIC
+			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " PORTS
+			" pci=nomsi"},
+	{"pcie_aspm=off", true, true, CONSOLE " " PANIC " " FAST " pcie_aspm=off"},
+	{"console=tty0", true, true, PANIC " " FAST " console=tty0"},
+	{"console", true, true, PANIC " " FAST " console"},
+	{"console=", true, true, PANIC " " FAST " console="},
+	{"consoleblank=0", true, true, CONSOLE " " PANIC " " FAST " consoleblank=0"},
+	{"xconsole=1", true, true, CONSOLE " " PANIC " " FAST " xconsole=1"},
+	{"panic=5", true, true, CONSOLE " " FAST " panic=5"},
+	{"reboot=k", true, true, CONSOLE " " FAST " reboot=k"},
+	{"panic=5 console=hvc0", true, true, FAST " panic=5 console=hvc0"},
+	{"-- panic=5", true, true, CONSOLE " " PANIC " " FAST " -- panic=5"},
+	{"--", true, true, CONSOLE " " PANIC " " FAST " --"},
+	{"-- console=x", true, false, PANIC " " FAST " -- console=x"},
+	{"--x panic=5", true, true, CONSOLE " " FAST " --x panic=5"},
+	{"--=1 panic=5", true, true, CONSOLE " " FAST " --=1 panic=5"},
+	{"\"--\" panic=5", true, true, CONSOLE " " PANIC " " FAST " \"--\" panic=5"},
+	/* What stands inside quotes is one word, and no key of its own. */
+	{"x=\"a panic=5 b\"", true, true, CONSOLE " " PANIC " " FAST " x=\"a panic=5 b\""},
+	{"x=\"a -- b\" panic=5", true, true, CONSOLE " " FAST " x=\"a -- b\" panic=5"},
+	{"\"panic=5\"", true, true, CONSOLE " " FAST " \"panic=5\""},
+	{"\"panic\"", true, true, CONSOLE " " FAST " \"panic\""},
+	{"panic=\"5 6\"", true, true, CONSOLE " " FAST " panic=\"5 6\""},
+	{"x=\"open panic=5", true, true, CONSOLE " " PANIC " " FAST " x=\"open panic=5"},
+	{"a\tpanic=5\nb", true, true, CONSOLE " " FAST " a\tpanic=5\nb"},
+	{"a\xa0panic=5", true, true, CONSOLE " " FAST " a\xa0panic=5"},
+	{"=panic=5", true, true, CONSOLE " " PANIC " " FAST " =panic=5"},
+	{"\"", true, true, CONSOLE " " PANIC " " FAST " \""},
+	{"\"\"", true, true, CONSOLE " " PANIC " " FAST " \"\""},
+};
+
+static void composed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(compositions); i++) {
+		const struct cmdline_defaults defaults = {
+			.enabled = compositions[i].enabled, .serial1 = compositions[i].serial1};
+		char buf[256];
+
+		assert_int_equal(
+			cmdline_compose(compositions[i].user, &defaults, buf, sizeof(buf), NULL),
+			0);
+		assert_string_equal(buf, compositions[i].result);
+	}
+}
+
+#define HVC  "console=hvc0"
+#define ROOT "root=/dev/vda"
+
+/* What the machine has, and what is said of its disk and its console. */
+static const struct {
+	const char *user;
+	struct cmdline_defaults machine;
+	const char *result;
+} devices[] = {
+	{"", {.hvc0 = true}, HVC " " PANIC " " FAST},
+	{"loglevel=4", {.serial1 = true, .serial2 = true},
+		CONSOLE " " PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init pci=noearly"
+			" loglevel=4"},
+	{"8250.nr_uarts=4 quiet pci=x", {0},
+		PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init"
+		      " 8250.nr_uarts=4 quiet pci=x"},
+	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC " " FAST},
+	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " " FAST " console=ttyS0"},
+	{"console=tty0", {.hvc0 = true}, PANIC " " FAST " console=tty0"},
+	{"", {.serial1 = true, .disk = true}, CONSOLE " " PANIC " " FAST " " ROOT " rw"},
+	{"", {.disk = true, .read_only = true}, PANIC " " FAST " " ROOT},
+	{"", {.read_only = true}, PANIC " " FAST},
+	{"quiet", {.disk = true, .hvc0 = true}, HVC " " PANIC " " TESTS " " ROOT " rw quiet"},
+	{"root=/dev/vda1", {.disk = true}, PANIC " " FAST " root=/dev/vda1"},
+	{"root=UUID=1-2 ro", {.disk = true}, PANIC " " FAST " root=UUID=1-2 ro"},
+	{"ro", {.disk = true}, PANIC " " FAST " " ROOT " ro"},
+	{"rw", {.disk = true}, PANIC " " FAST " " ROOT " rw"},
+	{"rw", {.disk = true, .read_only = true}, PANIC " " FAST " " ROOT " rw"},
+	{"rootwait", {.disk = true}, PANIC " " FAST " " ROOT " rw rootwait"},
+	{"rootflags=ro", {.disk = true}, PANIC " " FAST " " ROOT " rw rootflags=ro"},
+	{"rdinit=/bin/sh", {.disk = true}, PANIC " " FAST " " ROOT " rw rdinit=/bin/sh"},
+	{"-- root=x ro", {.disk = true}, PANIC " " FAST " " ROOT " rw -- root=x ro"},
+};
+
+static void composed_for_devices(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		struct cmdline_defaults machine = devices[i].machine;
+		char buf[256];
+
+		machine.enabled = true;
+		assert_int_equal(
+			cmdline_compose(devices[i].user, &machine, buf, sizeof(buf), NULL), 0);
+		assert_string_equal(buf, devices[i].result);
+		machine.enabled = false;
+		assert_int_equal(
+			cmdline_compose(devices[i].user, &machine, buf, sizeof(buf), NULL), 0);
+		assert_string_equal(buf, devices[i].user);
+	}
+}
+
+/* It fits exactly or is refused whole; the allocation is exact, so ASan sees one byte too many. */
+static void size_limit(void **state)
+{
+	const struct cmdline_defaults defaults = {.enabled = true, .serial1 = true};
+	const char *expected = CONSOLE " " PANIC " " TESTS " quiet";
+	size_t need = strlen(expected) + 1;
+
+	(void)state;
+	for (size_t size = 1; size <= need + 1; size++) {
+		struct error err = {""};
+		char *buf = malloc(size);
+		int r;
+
+		assert_non_null(buf);
+		r = cmdline_compose("quiet", &defaults, buf, size, &err);
+		assert_int_equal(r, size < need ? -E2BIG : 0);
+		assert_string_equal(buf, r ? "" : expected);
+		if (size == need - 1)
+			assert_string_equal(err.text,
+				"the kernel command line is too long: 125 bytes, where 124 fit");
+		free(buf);
+	}
+}
+
+static void control_characters(void **state)
+{
+	const struct cmdline_defaults defaults = {.enabled = true};
+
+	(void)state;
+	for (int c = 1; c < 256; c++) {
+		bool blank = c >= '\t' && c <= '\r';
+		bool bad = (c < ' ' && !blank) || c == 0x7F;
+		char user[] = {'a', (char)c, 'b', '\0'};
+		char buf[256] = "unset";
+
+		assert_int_equal(cmdline_compose(user, &defaults, buf, sizeof(buf), NULL),
+			bad ? -EINVAL : 0);
+		assert_int_equal(*buf == '\0', bad);
+	}
+}
+
+static void keys(void **state)
+{
+	static const struct {
+		const char *cmdline, *key;
+		bool has;
+	} cases[] = {
+		{"no-timer-check", "no_timer_check", true},
+		{"no_timer_check", "no-timer-check", true},
+		{"i8042.noaux=1", "i8042.noaux", true},
+		{"i8042.noaux=1", "i8042", false},
+		{"i8042.noaux=1", "noaux", false},
+		{"a b c=1 d", "c", true},
+		{"a b c=1 d", "d", true},
+		{"a b c=d", "d", false},
+		{"A", "a", false},
+		{"", "a", false},
+		{"=a=1", "=a", true}, /* an '=' in front ends no key */
+		{"=a=1", "", false},
+		{"\"a b\"", "a", false},
+		{"\"a b=1\"", "a b", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (cmdline_has_key(cases[i].cmdline, cases[i].key) != cases[i].has)
+			fail_msg("'%s' in '%s'", cases[i].key, cases[i].cmdline);
+}
+
+/* A default word that drops itself when a user repeats it, and says why it is there. */
+static void table(void **state)
+{
+	const struct cmdline_default *word;
+	size_t i;
+
+	(void)state;
+	for (i = 0; (word = cmdline_default(i)); i++) {
+		assert_non_null(word->keys[0]);
+		assert_true(strlen(word->reason) > 0);
+		bool own = false;
+
+		for (const char *const *key = word->keys; *key; key++)
+			own |= cmdline_has_key(word->word, *key);
+		assert_true(own);
+	}
+	assert_true(i > 0);
+	assert_null(cmdline_default(SIZE_MAX));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(composed),
+		cmocka_unit_test(composed_for_devices),
+		cmocka_unit_test(size_limit),
+		cmocka_unit_test(control_characters),
+		cmocka_unit_test(keys),
+		cmocka_unit_test(table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The log: one line per write, the rate limit, and readers that have gone or stopped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vm/core/log.h"
+
+struct wire {
+	int in, out;
+	struct log log;
+};
+
+static void open_wire(struct wire *wire, enum log_level level, const char *name)
+{
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	wire->in = fds[0];
+	wire->out = fds[1];
+	log_init(&wire->log, wire->out, level, name);
+}
+
+static void close_wire(struct wire *wire)
+{
+	close(wire->in);
+	close(wire->out);
+}
+
+/* What has been written since, terminated. */
+static size_t drain(struct wire *wire, char *buf, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while ((n = read(wire->in, buf + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	buf[used] = '\0';
+	return used;
+}
+
+static void test_lines(void **state)
+{
+	struct wire wire;
+	char text[2048];
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, NULL);
+	log_msg(&wire.log, LOG_INFO, "up %d", 1);
+	log_msg(&wire.log, LOG_WARN, "odd");
+	log_msg(&wire.log, LOG_DEBUG, "unheard");
+	log_msg(NULL, LOG_ERROR, "to nobody");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text, "bantam: up 1\nbantam: warning: odd\n");
+	wire.log.name = "web";
+	atomic_store(&wire.log.raw_tty, true);
+	log_msg(&wire.log, LOG_ERROR, "down");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text, "bantam: web: down\r\n");
+	close_wire(&wire);
+}
+
+static void test_long_line_is_cut(void **state)
+{
+	struct wire wire;
+	char words[4000], text[8192];
+	size_t len;
+
+	(void)state;
+	memset(words, 'w', sizeof(words) - 1);
+	words[sizeof(words) - 1] = '\0';
+	open_wire(&wire, LOG_INFO, NULL);
+	log_msg(&wire.log, LOG_INFO, "%s", words);
+	len = drain(&wire, text, sizeof(text));
+	assert_in_range(len, 512, 1024);
+	assert_ptr_equal(strchr(text, '\n'), text + len - 1);
+	close_wire(&wire);
+}
+
+static unsigned int count_lines(const char *text)
+{
+	unsigned int lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+static void test_limit(void **state)
+{
+	struct log_limit limit = {0};
+	struct wire wire;
+	char text[4096];
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, NULL);
+	for (int i = 0; i < 1000; i++)
+		log_limited(&wire.log, &limit, LOG_WARN, "again");
+	drain(&wire, text, sizeof(text));
+	assert_in_range(count_lines(text), 8, 18); /* a window may have turned meanwhile */
+	atomic_store(&limit.window_start_ns, 1);
+	atomic_store(&limit.dropped, 5);
+	log_limited(&wire.log, &limit, LOG_WARN, "later");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text, "bantam: warning: (5 lines like the next were dropped)\n"
+				  "bantam: warning: later\n");
+	close_wire(&wire);
+}
+
+/* A reader that has stopped costs a line, not the caller. */
+static void test_stopped_reader(void **state)
+{
+	static char block[4096], text[1 << 20];
+	struct timespec before, after;
+	struct wire wire;
+	size_t filled = 0;
+	ssize_t n;
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, NULL);
+	assert_int_equal(fcntl(wire.out, F_SETFL, O_NONBLOCK), 0);
+	memset(block, 'x', sizeof(block));
+	while ((n = write(wire.out, block, sizeof(block))) > 0)
+		filled += (size_t)n;
+	assert_int_equal(fcntl(wire.out, F_SETFL, 0), 0);
+	alarm(30);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	log_msg(&wire.log, LOG_ERROR, "lost");
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	alarm(0);
+	assert_true(after.tv_sec - before.tv_sec <= 5);
+	assert_int_equal(drain(&wire, text, sizeof(text)), filled);
+	log_msg(&wire.log, LOG_ERROR, "found");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text, "bantam: found\n");
+	close_wire(&wire);
+}
+
+static void test_reader_has_gone(void **state)
+{
+	struct wire wire;
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	open_wire(&wire, LOG_INFO, NULL);
+	close(wire.in);
+	log_msg(&wire.log, LOG_ERROR, "to nobody");
+	close(wire.out);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_long_line_is_cut),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_stopped_reader),
+		cmocka_unit_test(test_reader_has_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

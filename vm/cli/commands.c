@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* This is the one place that prints an error's text, and the one that turns ends into exit codes.
+ */
+#include "vm/cli/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vm/cli/help.h"
+#include "vm/config/config.h"
+#include "vm/config/exit_code.h"
+#include "vm/config/options.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
+#include "vm/vm.h"
+
+static int complain(const struct error *err, int code)
+{
+	fprintf(stderr, "bantam: %s\n", err->text);
+	return code;
+}
+
+static int exit_code_of(const struct vm *vm, enum vm_end end)
+{
+	switch (end) {
+	case VM_END_NONE:
+	case VM_END_POWEROFF:
+	case VM_END_HALT:
+		return EXIT_POWEROFF;
+	case VM_END_REBOOT:
+		return EXIT_REBOOT;
+	case VM_END_PANIC:
+	case VM_END_TRIPLE_FAULT:
+		return EXIT_PANIC;
+	case VM_END_INTERNAL_ERROR:
+		return EXIT_KVM_INTERNAL;
+	case VM_END_QUIT:
+		return EXIT_QUIT;
+	case VM_END_SIGNAL:
+		return EXIT_SIGNAL_BASE + vm_end_signal(vm);
+	}
+	return EXIT_HOST;
+}
+
+static int run(const struct config *config)
+{
+	struct error err = {""};
+	enum vm_end end = VM_END_NONE;
+	struct log log;
+	struct vm *vm;
+	int code, rc;
+
+	log_init(&log, STDERR_FILENO, config->verbose ? LOG_DEBUG : LOG_INFO, config->name);
+	rc = vm_create(config, &log, &vm, &code, &err);
+	if (rc < 0)
+		return complain(&err, code);
+	rc = vm_run(vm, &end, &code, &err);
+	if (!rc)
+		code = exit_code_of(vm, end);
+	vm_destroy(vm);
+	/* Only now: the terminal is in its normal mode again. */
+	return rc < 0 ? complain(&err, code) : code;
+}
+
+int command_run(int argc, char **argv)
+{
+	struct error err = {""};
+	struct config config;
+	int code, rc;
+
+	config_init(&config);
+	rc = config_parse(&config, argc, argv, &err);
+	if (!rc)
+		rc = config_validate(&config, &err);
+	if (rc == 1)
+		code = help_print(stdout, argv[0]) < 0 ? EXIT_HOST : EXIT_POWEROFF;
+	else
+		code = rc < 0 ? complain(&err, EXIT_USAGE) : run(&config);
+	config_destroy(&config);
+	return code;
+}
+
+static int command_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("bantam %s\n", BANTAM_VERSION);
+	return EXIT_POWEROFF;
+}
+
+static int print_by_name(int argc, char **argv, int (*print)(FILE *out, const char *name),
+	const char *what, const char *none)
+{
+	const char *name = argc > 1 ? argv[1] : none;
+	struct error err;
+
+	if (argc > 2) {
+		error_set(&err, -EINVAL, "%s takes one %s", argv[0], what);
+		return complain(&err, EXIT_USAGE);
+	}
+	if (print(stdout, name) == 0)
+		return EXIT_POWEROFF;
+	error_set(&err, -ENOENT, "no such %s: '%s'; see `bantam help`", what, name ? name : "");
+	return complain(&err, EXIT_USAGE);
+}
+
+static int command_help(int argc, char **argv)
+{
+	return print_by_name(argc, argv, help_print, "verb", NULL);
+}
+
+static int command_completion(int argc, char **argv)
+{
+	return print_by_name(argc, argv, completion_print, "shell", "");
+}
+
+int command_main(int argc, char **argv)
+{
+	static int (*const commands[NUM_VERBS])(int argc, char **argv) = {
+		[VERB_RUN] = command_run,
+		[VERB_PACK] = command_pack,
+		[VERB_DOCTOR] = command_doctor,
+		[VERB_VERSION] = command_version,
+		[VERB_HELP] = command_help,
+		[VERB_COMPLETION] = command_completion,
+	};
+	struct error err = {""};
+	enum verb verb;
+
+	if (argc < 2) {
+		help_print(stderr, NULL);
+		return EXIT_USAGE;
+	}
+	if (verb_find(argv[1], &verb, &err) < 0)
+		return complain(&err, EXIT_USAGE);
+	return commands[verb](argc - 1, argv + 1);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Completion scripts from the option table. Each shell's script is text with the table's entries
+ * put in as that shell's syntax; no shell has to call bantam when Tab is pressed.
+ *
+ * bash splits words at '=' and ':' (COMP_WORDBREAKS), so that script goes by the line itself and
+ * cuts from each answer what bash has already. It needs bash alone, not the bash-completion
+ * package.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vm/cli/help.h"
+#include "vm/config/options.h"
+#include "vm/core/base.h"
+
+static bool option_of(enum verb verb, enum option_id id)
+{
+	return option_spec(id)->verbs & VERB_BIT(verb);
+}
+
+static void print_words(FILE *out, const char *const *words)
+{
+	for (size_t i = 0; words[i]; i++)
+		fprintf(out, "%s%s", i ? " " : "", words[i]);
+}
+
+/* Verbs that a person types; completion itself is for set-up scripts. */
+static void print_verb_words(FILE *out)
+{
+	const char *space = "";
+
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
+		if (verb_spec(verb)->hidden)
+			continue;
+		fprintf(out, "%s%s", space, verb_spec(verb)->name);
+		space = " ";
+	}
+}
+
+/* ---- bash ---- */
+
+static void bash_option_case(FILE *out, enum verb verb, enum option_id id)
+{
+	const struct option_spec *spec = option_spec(id);
+
+	if (!spec->value)
+		return;
+	fprintf(out, "\t%s:--%s", verb_spec(verb)->name, spec->name);
+	if (spec->short_name)
+		fprintf(out, " | %s:-%c", verb_spec(verb)->name, spec->short_name);
+	fputs(") ", out);
+	if (spec->choices) {
+		fputs("words='", out);
+		print_words(out, spec->choices);
+		fputs("'", out);
+	} else {
+		fprintf(out, "files=%d", spec->file);
+	}
+	fputs(" ;;\n", out);
+}
+
+static void bash_verb_case(FILE *out, enum verb verb)
+{
+	const struct verb_spec *spec = verb_spec(verb);
+
+	fprintf(out, "\t%s:*) words='", spec->name);
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+		if (option_of(verb, id))
+			fprintf(out, "--%s ", option_spec(id)->name);
+	if (spec->operand_choices)
+		print_words(out, spec->operand_choices);
+	if (verb == VERB_HELP)
+		print_verb_words(out);
+	fprintf(out, "' value=$word files=%d ;;\n", spec->operand_file);
+}
+
+static const char bash_head[] =
+	"# bash completion for bantam, made by 'bantam completion bash'\n"
+	"_bantam()\n"
+	"{\n"
+	"\tlocal line=${COMP_LINE:0:COMP_POINT} cur=${COMP_WORDS[COMP_CWORD]}\n"
+	"\tlocal word verb option value words='' files=0 head tail i\n"
+	"\tlocal -a given\n"
+	"\tread -ra given <<<\"$line\"\n"
+	"\tword=${line##*[[:space:]]}\n"
+	"\t[[ $word ]] || given+=('')\n"
+	"\tverb=${given[1]-} option=${given[-2]} value=$word\n"
+	"\tif [[ $word == --*=* ]]; then\n"
+	"\t\toption=${word%%=*} value=${word#*=}\n"
+	"\tfi\n"
+	"\t((${#given[@]} > 2)) || verb=\n"
+	"\tcase $verb:$option in\n";
+
+static const char bash_tail[] =
+	"\tesac\n"
+	"\tif [[ $value == file:* || $value == unix:* ]]; then\n"
+	"\t\tvalue=${value#*:} words='' files=1\n"
+	"\tfi\n"
+	"\thead=${word%\"$value\"}\n"
+	"\tCOMPREPLY=()\n"
+	"\t[[ -z $words ]] || mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$value\")\n"
+	"\tif ((files)) && [[ $value != -* ]]; then\n"
+	"\t\t[[ $value ]] || COMPREPLY=()\n"
+	"\t\tmapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$value\")\n"
+	"\t\tcompopt -o filenames 2>/dev/null\n"
+	"\tfi\n"
+	"\t# What bash takes to be in front of the word under the cursor stays.\n"
+	"\t[[ $cur == [=:] ]] && cur=\n"
+	"\ttail=${word%\"$cur\"}\n"
+	"\tfor i in \"${!COMPREPLY[@]}\"; do\n"
+	"\t\tCOMPREPLY[i]=$head${COMPREPLY[i]}\n"
+	"\t\tCOMPREPLY[i]=${COMPREPLY[i]#\"$tail\"}\n"
+	"\tdone\n"
+	"\t[[ ${COMPREPLY[0]-} != *: ]] || compopt -o nospace 2>/dev/null\n"
+	"\treturn 0\n"
+	"}\n"
+	"complete -F _bantam bantam\n";
+
+static void print_bash(FILE *out)
+{
+	fputs(bash_head, out);
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
+		for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+			if (option_of(verb, id))
+				bash_option_case(out, verb, id);
+		bash_verb_case(out, verb);
+	}
+	fputs("\t:*) words='", out);
+	print_verb_words(out);
+	fputs("' ;;\n", out);
+	fputs(bash_tail, out);
+}
+
+/* ---- zsh ---- */
+
+/* Inside single quotes, which only another pair of quotes can put a quote into. */
+static void zsh_text(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if (strchr("[]:\\", *text))
+			fputc('\\', out);
+		if (*text == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*text, out);
+	}
+}
+
+/* The action behind "message:", what may stand there. */
+static void zsh_value(FILE *out, const struct option_spec *spec)
+{
+	fprintf(out, ":%s:", spec->value);
+	if (spec->closed) {
+		fputs("(", out);
+		print_words(out, spec->choices);
+		fputs(")", out);
+	} else if (spec->choices) {
+		fputs("_bantam_serial", out);
+	} else if (spec->file) {
+		fputs("_files", out);
+	} else {
+		fputs(" ", out);
+	}
+}
+
+static void zsh_option(FILE *out, const struct option_spec *spec)
+{
+	const char *equals = spec->value ? "=" : "";
+	const char *plus = spec->value ? "+" : "";
+
+	fputs(" \\\n\t\t\t", out);
+	if (spec->repeatable)
+		fputs("'*'", out);
+	else if (spec->short_name)
+		fprintf(out, "'(-%c --%s)'", spec->short_name, spec->name);
+	if (spec->short_name)
+		fprintf(out, "{-%c%s,--%s%s}", spec->short_name, plus, spec->name, equals);
+	else
+		fprintf(out, "--%s%s", spec->name, equals);
+	fputs("'[", out);
+	zsh_text(out, spec->brief);
+	fputs("]", out);
+	if (spec->value)
+		zsh_value(out, spec);
+	fputs("'", out);
+}
+
+static void zsh_verb(FILE *out, enum verb verb)
+{
+	const struct verb_spec *spec = verb_spec(verb);
+
+	fprintf(out, "\t%s)\n\t\t_arguments -s -S", spec->name);
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+		if (option_of(verb, id))
+			zsh_option(out, option_spec(id));
+	if (spec->operand_file) {
+		fputs(" \\\n\t\t\t'1:kernel:_files'", out);
+	} else if (spec->operand_choices) {
+		fputs(" \\\n\t\t\t'1:shell:(", out);
+		print_words(out, spec->operand_choices);
+		fputs(")'", out);
+	} else if (verb == VERB_HELP) {
+		fputs(" \\\n\t\t\t'1:verb:(", out);
+		print_verb_words(out);
+		fputs(")'", out);
+	}
+	fputs("\n\t\t;;\n", out);
+}
+
+static void print_zsh(FILE *out)
+{
+	fputs("#compdef bantam\n"
+	      "# zsh completion for bantam, made by 'bantam completion zsh'\n"
+	      "_bantam_serial()\n"
+	      "{\n"
+	      "\tif compset -P '(file|unix):'; then\n"
+	      "\t\t_files\n"
+	      "\telse\n"
+	      "\t\tcompadd stdio null pty\n"
+	      "\t\tcompadd -S '' file: unix:\n"
+	      "\tfi\n"
+	      "}\n"
+	      "_bantam()\n"
+	      "{\n"
+	      "\tlocal -a verbs=(\n",
+		out);
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
+		if (verb_spec(verb)->hidden)
+			continue;
+		fprintf(out, "\t\t'%s:", verb_spec(verb)->name);
+		zsh_text(out, verb_spec(verb)->brief);
+		fputs("'\n", out);
+	}
+	fputs("\t)\n"
+	      "\tif ((CURRENT == 2)); then\n"
+	      "\t\t_describe verb verbs\n"
+	      "\t\treturn\n"
+	      "\tfi\n"
+	      "\tshift words\n"
+	      "\t((CURRENT--))\n"
+	      "\tcase $words[1] in\n",
+		out);
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++)
+		zsh_verb(out, verb);
+	fputs("\tesac\n}\n"
+	      "if [[ $funcstack[1] == _bantam ]]; then\n"
+	      "\t_bantam \"$@\"\n"
+	      "else\n"
+	      "\tcompdef _bantam bantam\n"
+	      "fi\n",
+		out);
+}
+
+/* ---- fish ---- */
+
+static void fish_text(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\'' || *text == '\\')
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+}
+
+static void fish_option(FILE *out, enum verb verb, const struct option_spec *spec)
+{
+	fprintf(out, "complete -c bantam -n '__fish_seen_subcommand_from %s'",
+		verb_spec(verb)->name);
+	if (spec->short_name)
+		fprintf(out, " -s %c", spec->short_name);
+	fprintf(out, " -l %s", spec->name);
+	if (spec->choices) {
+		fputs(" -x -a '", out);
+		print_words(out, spec->choices);
+		fputs("'", out);
+	} else if (spec->value) {
+		fputs(spec->file ? " -r -F" : " -x", out);
+	}
+	fputs(" -d '", out);
+	fish_text(out, spec->brief);
+	fputs("'\n", out);
+}
+
+static void fish_verb(FILE *out, enum verb verb)
+{
+	const struct verb_spec *spec = verb_spec(verb);
+
+	if (!spec->hidden) {
+		fprintf(out, "complete -c bantam -n __fish_use_subcommand -a %s -d '", spec->name);
+		fish_text(out, spec->brief);
+		fputs("'\n", out);
+	}
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+		if (option_of(verb, id))
+			fish_option(out, verb, option_spec(id));
+	if (!spec->operand)
+		return;
+	fprintf(out, "complete -c bantam -n '__fish_seen_subcommand_from %s'", spec->name);
+	if (spec->operand_file) {
+		fputs(" -F\n", out);
+		return;
+	}
+	fputs(" -a '", out);
+	if (spec->operand_choices)
+		print_words(out, spec->operand_choices);
+	else
+		print_verb_words(out);
+	fputs("'\n", out);
+}
+
+static void print_fish(FILE *out)
+{
+	fputs("# fish completion for bantam, made by 'bantam completion fish'\n"
+	      "complete -c bantam -f\n",
+		out);
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++)
+		fish_verb(out, verb);
+}
+
+int completion_print(FILE *out, const char *shell)
+{
+	static const struct {
+		const char *name;
+		void (*print)(FILE *out);
+	} shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++) {
+		if (strcmp(shells[i].name, shell))
+			continue;
+		shells[i].print(out);
+		return 0;
+	}
+	return -ENOENT;
+}

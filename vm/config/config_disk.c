@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * FILE[,key[=value]]... and NAME=WHERE. The text is copied once and cut in place; what the config
+ * points to lives in that copy.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm/config/config.h"
+#include "vm/core/error.h"
+
+static int set_ro(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	(void)value, (void)err;
+	disk->read_only = true;
+	return 0;
+}
+
+static int set_iothread(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	(void)value, (void)err;
+	disk->iothread = true;
+	return 0;
+}
+
+static int set_cache(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+	static const char *const words[] = {[BLK_CACHE_NONE] = "none",
+		[BLK_CACHE_WRITEBACK] = "writeback",
+		[BLK_CACHE_WRITETHROUGH] = "writethrough",
+		[BLK_CACHE_UNSAFE] = "unsafe",
+		NULL};
+	int r = config_parse_word("--disk: cache", value, words, err);
+
+	if (r >= 0)
+		disk->cache = (enum blk_cache)r;
+	return MIN(r, 0);
+}
+
+static int set_aio(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+	static const char *const words[] = {"native", "threads", NULL};
+	int r = config_parse_word("--disk: aio", value, words, err);
+
+	if (r >= 0)
+		disk->aio = r ? BLK_AIO_THREADS : BLK_AIO_NATIVE;
+	return MIN(r, 0);
+}
+
+static int set_format(void *opaque, const char *value, struct error *err)
+{
+	static const char *const words[] = {"raw", NULL};
+
+	(void)opaque;
+	return MIN(config_parse_word("--disk: format", value, words, err), 0);
+}
+
+static int set_serial(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	if (strlen(value) > CONFIG_MAX_DISK_SERIAL)
+		return error_set(err, -EINVAL, "--disk: serial: '%s' is longer than %d characters",
+			value, CONFIG_MAX_DISK_SERIAL);
+	disk->serial = value;
+	return 0;
+}
+
+static int set_queues(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+	uint64_t n;
+
+	if (config_parse_number(value, &n) || n < 1 || n > CONFIG_MAX_DISK_QUEUES)
+		return error_set(err, -EINVAL, "--disk: queues: '%s' is not a number from 1 to %d",
+			value, CONFIG_MAX_DISK_QUEUES);
+	disk->queues = (unsigned int)n;
+	return 0;
+}
+
+static const struct config_key disk_keys[] = {
+	{"ro", false, set_ro},
+	{"cache", true, set_cache},
+	{"aio", true, set_aio},
+	{"format", true, set_format},
+	{"serial", true, set_serial},
+	{"queues", true, set_queues},
+	{"iothread", false, set_iothread},
+};
+
+int config_parse_disk(const char *value, struct disk_config *disk, struct error *err)
+{
+	char *rest, *part;
+	int rc = 0;
+
+	*disk = (struct disk_config){.cache = BLK_CACHE_NONE, .aio = BLK_AIO_AUTO, .queues = 1};
+	disk->copy = rest = strdup(value);
+	if (!disk->copy)
+		return error_set_errno(err, -ENOMEM, "--disk");
+	disk->path = config_next_part(&rest);
+	if (!*disk->path)
+		return error_set(err, -EINVAL, "--disk needs a file: --disk FILE[,...]");
+	while (!rc && (part = config_next_part(&rest)))
+		rc = config_set_key("--disk", part, disk_keys, ARRAY_SIZE(disk_keys), disk,
+			" (a comma in the file's name is written twice)", err);
+	return rc;
+}
+
+int config_parse_port(const char *value, struct port_config *port, struct error *err)
+{
+	char *equals;
+
+	*port = (struct port_config){.copy = strdup(value)};
+	if (!port->copy)
+		return error_set_errno(err, -ENOMEM, "--port");
+	equals = strchr(port->copy, '=');
+	if (!equals || equals == port->copy)
+		return error_set(err, -EINVAL, "--port: '%s' is not NAME=WHERE", value);
+	*equals = '\0';
+	port->name = port->copy;
+	return config_parse_where(OPT_PORT, equals + 1, &port->where, err);
+}

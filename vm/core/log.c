@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vm/core/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A guest may provoke this many lines in each window. */
+enum { LIMIT_BURST = 8 };
+#define LIMIT_WINDOW_NS NSEC_PER_SEC
+
+/* A reader that has stopped gets this long, then the line is dropped: timers wait behind it. */
+enum { STALL_MS = 20 };
+
+static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
+	PRINTF_LIKE(3, 0);
+
+void log_init(struct log *log, int fd, enum log_level level, const char *name)
+{
+	log->fd = fd;
+	log->level = level;
+	log->name = name;
+	atomic_init(&log->raw_tty, false);
+}
+
+/*
+ * A pipe whose reader has stopped would hold a vCPU, or the loop and with it the way out, for ever.
+ * A line is shorter than PIPE_BUF: where poll sees room, it fits. One that cannot be written has
+ * nowhere else to go.
+ */
+static void send_line(int fd, const char *line, size_t len)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+	int rc;
+
+	do
+		rc = poll(&pfd, 1, STALL_MS);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		return;
+	while (write(fd, line, len) < 0 && errno == EINTR)
+		;
+}
+
+static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
+{
+	static const char *const tags[] = {[LOG_ERROR] = "",
+		[LOG_WARN] = "warning: ",
+		[LOG_INFO] = "",
+		[LOG_DEBUG] = "debug: "};
+	char line[1024];
+	const size_t room = sizeof(line) - 2; /* for CR LF */
+	size_t used;
+	int n;
+
+	if (log->name)
+		n = snprintf(line, room, "bantam: %s: %s", log->name, tags[level]);
+	else
+		n = snprintf(line, room, "bantam: %s", tags[level]);
+	used = MIN((size_t)n, room - 1);
+	n = vsnprintf(line + used, room - used, fmt, args);
+	if (n > 0)
+		used = MIN(used + (size_t)n, room - 1);
+	if (atomic_load_explicit(&log->raw_tty, memory_order_relaxed))
+		line[used++] = '\r';
+	line[used++] = '\n';
+	send_line(log->fd, line, used);
+}
+
+void log_msg(struct log *log, enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	if (!log || level > log->level)
+		return;
+	va_start(args, fmt);
+	write_line(log, level, fmt, args);
+	va_end(args);
+}
+
+/* Two threads may race for a new window; a line more or less then does no harm. */
+static bool limit_allows(struct log_limit *limit, uint32_t *dropped)
+{
+	struct timespec ts;
+	uint64_t now, start = atomic_load(&limit->window_start_ns);
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (!start || now - start >= LIMIT_WINDOW_NS) {
+		atomic_store(&limit->window_start_ns, now);
+		atomic_store(&limit->in_window, 0);
+	}
+	if (atomic_fetch_add(&limit->in_window, 1) >= LIMIT_BURST) {
+		atomic_fetch_add(&limit->dropped, 1);
+		return false;
+	}
+	*dropped = atomic_exchange(&limit->dropped, 0);
+	return true;
+}
+
+void log_limited(
+	struct log *log, struct log_limit *limit, enum log_level level, const char *fmt, ...)
+{
+	uint32_t dropped;
+	va_list args;
+
+	if (!log || level > log->level || !limit_allows(limit, &dropped))
+		return;
+	if (dropped)
+		log_msg(log, level, "(%u lines like the next were dropped)", dropped);
+	va_start(args, fmt);
+	write_line(log, level, fmt, args);
+	va_end(args);
+}

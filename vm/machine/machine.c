@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Construction order: memory map, KVM's VM and all memory slots (a slot that comes after the
+ * irqchip waits for an RCU grace period), irqchip, devices, guest image, vCPUs. Destruction is the
+ * reverse, and takes a machine that is built by half.
+ */
+#include "machine_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/acpi_pm.h"
+#include "devices/char/chardev.h"
+#include "devices/i8042.h"
+#include "devices/pci/pci.h"
+#include "devices/pvpanic.h"
+#include "devices/serial/uart.h"
+#include "devices/time/pit.h"
+#include "devices/time/rtc.h"
+#include "vcpu/coalesced.h"
+#include "vcpu/cpuid/cpuid.h"
+#include "vm/core/bus.h"
+#include "vm/core/error.h"
+#include "vm/core/guest_mem.h"
+#include "vm/core/irq_or.h"
+#include "vm/core/layout.h"
+#include "vm/kvm/kvm.h"
+#include "vm/machine/ram.h"
+
+/* Linux writes its reboot mode here (BIOS data area): 0x1234 for a warm reboot. */
+#define BDA_RESET_FLAG 0x472
+#define BDA_WARM_RESET 0x1234
+
+static const struct {
+	const char *name;
+	uint16_t port;
+	uint32_t presence;
+} serial_ports[] = {
+	{"com1", LAYOUT_COM1_PORT, LAYOUT_PRESENT_COM1},
+	{"com2", LAYOUT_COM2_PORT, LAYOUT_PRESENT_COM2},
+	{"com3", LAYOUT_COM3_PORT, LAYOUT_PRESENT_COM3},
+	{"com4", LAYOUT_COM4_PORT, LAYOUT_PRESENT_COM4},
+};
+
+static_assert(ARRAY_SIZE(serial_ports) == CONFIG_MAX_SERIAL, "one row per port");
+
+struct irq_line machine_wire(struct machine *m, unsigned int gsi)
+{
+	const struct irq_line nothing = {0};
+
+	return m->kvm ? kvm_vm_irq_line(m->kvm, gsi) : nothing;
+}
+
+/* ---- memory and KVM ---- */
+
+static int build_memory(struct machine *m, struct error *err)
+{
+	const struct config *config = m->env.config;
+	int rc = guest_mem_create(&m->mem);
+
+	if (rc < 0)
+		return error_set_errno(err, rc, "guest memory");
+	return ram_create(config->memory, config->hugepages, m->mem, &m->ram, err);
+}
+
+static int build_kvm(struct machine *m, struct error *err)
+{
+	const struct guest_mem_region *regions;
+	size_t count;
+	int rc;
+
+	if (!m->env.kvm)
+		return 0;
+	rc = kvm_vm_create(m->env.kvm, &m->kvm, err);
+	regions = guest_mem_regions(m->mem, &count);
+	for (size_t i = 0; !rc && i < count; i++)
+		rc = kvm_vm_add_memory(
+			m->kvm, regions[i].gpa, regions[i].size, regions[i].hva, err);
+	return rc < 0 ? rc : kvm_vm_create_irqchip(m->kvm, err);
+}
+
+static int build_buses(struct machine *m, struct error *err)
+{
+	int rc = bus_create(0x10000, &m->pio);
+
+	if (!rc)
+		rc = bus_create(0, &m->mmio);
+	return rc < 0 ? error_set_errno(err, rc, "buses") : 0;
+}
+
+/* ---- devices ---- */
+
+static int build_uarts(struct machine *m)
+{
+	int rc = 0;
+
+	irq_or_init(&m->com13_irq, machine_wire(m, LAYOUT_IRQ_COM1_3));
+	irq_or_init(&m->com24_irq, machine_wire(m, LAYOUT_IRQ_COM2_4));
+	for (size_t i = 0; !rc && i < ARRAY_SIZE(serial_ports); i++) {
+		const struct uart_config uart = {
+			.name = serial_ports[i].name,
+			.pio = m->pio,
+			.port = serial_ports[i].port,
+			.irq = irq_or_input(i % 2 ? &m->com24_irq : &m->com13_irq),
+			.chardev = m->env.serial[i],
+		};
+
+		if (m->env.config->serial[i].kind != SERIAL_NONE)
+			rc = uart_create(&uart, &m->uarts[i]);
+	}
+	return rc;
+}
+
+static int build_legacy(struct machine *m)
+{
+	uint64_t memory = m->env.config->memory;
+	const struct pit_config pit = {
+		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_PIT), .clock = m->env.clock};
+	const struct rtc_config rtc = {
+		.pio = m->pio,
+		.irq = machine_wire(m, LAYOUT_IRQ_RTC),
+		.clock = m->env.clock,
+		.ram_below_4g = MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
+		.ram_above_4g = memory - MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
+	};
+	const struct i8042_config kbd = {
+		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_KBD), .power = m->env.power};
+	const struct pvpanic_config pvpanic = {.pio = m->pio, .power = m->env.power};
+	int rc = pit_create(&pit, &m->pit);
+
+	if (!rc)
+		rc = rtc_create(&rtc, &m->rtc);
+	if (!rc)
+		rc = i8042_create(&kbd, &m->i8042);
+	return rc < 0 ? rc : pvpanic_create(&pvpanic, &m->pvpanic);
+}
+
+static int build_acpi_pm(struct machine *m)
+{
+	struct acpi_pm_config pm = {
+		.pio = m->pio,
+		.sci = machine_wire(m, LAYOUT_IRQ_SCI),
+		.power = m->env.power,
+		.presence = LAYOUT_PRESENT_PVPANIC,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(serial_ports); i++)
+		if (m->uarts[i])
+			pm.presence |= serial_ports[i].presence;
+	return acpi_pm_create(&pm, &m->acpi_pm);
+}
+
+static int build_pci(struct machine *m)
+{
+	struct pci_bus_config pci = {
+		.pio = m->pio, .mmio = m->mmio, .power = m->env.power, .log = m->env.log};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(pci.intx); i++)
+		pci.intx[i] = machine_wire(m, LAYOUT_IRQ_PCI + i);
+	return pci_bus_create(&pci, &m->pci);
+}
+
+static int build_devices(struct machine *m, struct error *err)
+{
+	int rc = build_uarts(m);
+
+	if (!rc)
+		rc = build_legacy(m);
+	if (!rc)
+		rc = build_acpi_pm(m);
+	if (!rc)
+		rc = build_pci(m);
+	return rc < 0 ? error_set_errno(err, rc, "devices") : 0;
+}
+
+/* ---- vCPUs ---- */
+
+/*
+ * A kernel goes on to the data register at once. A flat program need not, and touches them rarely.
+ * The zone of CONFIG_ADDRESS takes byte writes to the reset register inside it along: the guest
+ * resets at its next exit. (ACPI names another reset register.)
+ */
+static int coalesce_index_ports(struct machine *m, struct error *err)
+{
+	int rc;
+
+	if (m->env.config->flat)
+		return 0;
+	rc = coalesced_ports_create(m->pio, &m->coalesced);
+	if (rc < 0)
+		return error_set_errno(err, rc, "coalesced ports");
+	kvm_vm_coalesce_port(m->kvm, LAYOUT_RTC_PORT, 1);
+	kvm_vm_coalesce_port(m->kvm, LAYOUT_PCI_CFG_PORT, 4);
+	return 0;
+}
+
+static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
+{
+	const struct vcpu_config vcpu = {
+		.vm = m->kvm,
+		.id = id,
+		.cpuid = m->cpuid,
+		.entry = id ? NULL : &m->loaded.entry,
+		.pio = m->pio,
+		.mmio = m->mmio,
+		.coalesced = m->coalesced,
+		.ending = m->env.ending,
+		.report = m->env.vcpu_ended,
+		.opaque = m->env.opaque,
+	};
+
+	return vcpu_create(&vcpu, &m->vcpus[id], err);
+}
+
+/* Memory that the guest's page tables cannot name would look like plain memory and be none. */
+static int check_address_width(const struct machine *m, struct error *err)
+{
+	unsigned int bits = cpuid_phys_bits(m->cpuid);
+	const struct guest_mem_region *regions;
+	size_t count;
+
+	regions = guest_mem_regions(m->mem, &count);
+	if ((regions[count - 1].gpa + regions[count - 1].size - 1) >> bits)
+		return error_set(err, -EINVAL,
+			"%llu MiB of memory: this host's processor has %u bits of physical "
+			"address, "
+			"too few for it",
+			(unsigned long long)(m->env.config->memory / MiB), bits);
+	return 0;
+}
+
+static int build_vcpus(struct machine *m, struct error *err)
+{
+	const struct config *config = m->env.config;
+	const struct cpuid_config cpuid = {
+		.num_cpus = config->cpus,
+		.features = config->cpu_features,
+	};
+	unsigned int max;
+	int rc;
+
+	if (!m->kvm)
+		return 0;
+	/* One is always possible. */
+	max = config->cpus > 1 ? kvm_host_max_vcpus(m->env.kvm) : 1;
+	if (config->cpus > max)
+		return error_set(err, -EINVAL, "%u vCPUs: this host's KVM has at most %u",
+			config->cpus, max);
+	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
+	if (!m->vcpus)
+		return error_set_errno(err, -ENOMEM, "vCPUs");
+	rc = cpuid_template_create(m->env.kvm, &cpuid, &m->cpuid, err);
+	if (!rc)
+		rc = check_address_width(m, err);
+	if (!rc)
+		rc = coalesce_index_ports(m, err);
+	for (; !rc && m->num_vcpus < config->cpus; m->num_vcpus += !rc)
+		rc = build_vcpu(m, m->num_vcpus, err);
+	return rc;
+}
+
+int machine_build(
+	const struct machine_env *env, struct machine **ret, bool *image_refused, struct error *err)
+{
+	static int (*const steps[])(struct machine *, struct error *) = {build_memory, build_kvm,
+		build_buses, build_devices, machine_build_virtio, machine_load_guest, build_vcpus};
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return error_set_errno(err, -ENOMEM, "the machine");
+	m->env = *env;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int rc = steps[i](m, err);
+
+		if (rc < 0) {
+			*image_refused =
+				steps[i] == machine_load_guest && rc != -EIO && rc != -ENOMEM;
+			machine_destroy(m);
+			return rc;
+		}
+	}
+	*ret = m;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	machine_stop(m);
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_destroy(m->vcpus[i]);
+	free(m->vcpus);
+	coalesced_ports_destroy(m->coalesced);
+	cpuid_template_destroy(m->cpuid);
+	machine_destroy_virtio(m);
+	pci_bus_destroy(m->pci);
+	acpi_pm_destroy(m->acpi_pm);
+	pvpanic_destroy(m->pvpanic);
+	i8042_destroy(m->i8042);
+	rtc_destroy(m->rtc);
+	pit_destroy(m->pit);
+	for (size_t i = 0; i < ARRAY_SIZE(m->uarts); i++)
+		uart_destroy(m->uarts[i]);
+	irq_or_fini(&m->com13_irq);
+	irq_or_fini(&m->com24_irq);
+	bus_destroy(m->mmio);
+	bus_destroy(m->pio);
+	kvm_vm_destroy(m->kvm);
+	ram_destroy(m->ram);
+	guest_mem_destroy(m->mem);
+	free(m->dtb);
+	free(m->cmdline);
+	free(m);
+}
+
+int machine_start(struct machine *m, struct error *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < m->num_vcpus; i++)
+		rc = vcpu_start(m->vcpus[i], err);
+	return rc;
+}
+
+void machine_stop(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_kick(m->vcpus[i]);
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_join(m->vcpus[i]);
+}
+
+void machine_power_button(struct machine *m)
+{
+	acpi_pm_power_button(m->acpi_pm);
+}
+
+void machine_check_halted(struct machine *m)
+{
+	if (m->num_vcpus)
+		vcpu_check_halted(m->vcpus[0]);
+}
+
+bool machine_has_panic_mark(const struct machine *m)
+{
+	uint16_t flag = 0;
+
+	return guest_mem_read(m->mem, BDA_RESET_FLAG, &flag, sizeof(flag)) == 0 &&
+	       flag == BDA_WARM_RESET;
+}
+
+size_t machine_describe_vcpu(struct machine *m, unsigned int vcpu, char *buf, size_t size)
+{
+	return vcpu_describe(m->vcpus[vcpu], m->mem, buf, size);
+}

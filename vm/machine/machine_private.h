@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside the machine: machine.c (life cycle, memory, legacy devices, vCPUs),
+ * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
+ * machine_dtb.c (device tree), machine_print.c (--dry-run).
+ */
+#ifndef BANTAM_VM_MACHINE_PRIVATE_H
+#define BANTAM_VM_MACHINE_PRIVATE_H
+
+#include "loader/loader.h"
+#include "vm/core/irq_or.h"
+#include "vm/core/layout.h"
+#include "vm/machine/machine.h"
+
+struct coalesced_ports;
+struct virtio_balloon;
+struct virtio_device;
+struct virtio_mmio;
+struct virtio_pci;
+
+/* A device and the one of the two transports that it has. */
+struct machine_virtio {
+	struct virtio_device *vdev;
+	struct virtio_pci *pci;
+	struct virtio_mmio *mmio;
+};
+
+enum {
+	/* disks, networks, console, ports, entropy, balloon */
+	MACHINE_MAX_VIRTIO = CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 4,
+};
+
+struct machine {
+	struct machine_env env;
+	struct guest_mem *mem;
+	struct ram *ram;
+	struct bus *pio, *mmio;
+	struct kvm_vm *kvm; /* NULL for --dry-run */
+
+	struct irq_or com13_irq, com24_irq; /* two ports each, as on every PC */
+	struct uart *uarts[CONFIG_MAX_SERIAL];
+	struct pit *pit;
+	struct rtc *rtc;
+	struct i8042 *i8042;
+	struct pvpanic *pvpanic;
+	struct acpi_pm *acpi_pm;
+	struct pci_bus *pci;
+
+	struct machine_virtio virtio[MACHINE_MAX_VIRTIO];
+	unsigned int num_virtio;
+	struct irq_or virtio_irq[LAYOUT_IRQ_PCI_N]; /* for MMIO */
+	bool virtio_irq_ready;
+	struct virtio_balloon *balloon; /* among them, or NULL */
+	char *cmdline; /* owned: env.cmdline and words that name MMIO devices; or NULL */
+
+	void *dtb; /* owned: its device tree, if there shall be one */
+	size_t dtb_size;
+	struct loader_result loaded; /* flat guests: entry only */
+	struct cpuid_template *cpuid;
+	struct coalesced_ports *coalesced; /* NULL: there are none */
+	struct vcpu **vcpus;
+	unsigned int num_vcpus; /* made so far */
+};
+
+/* What the kernel is told, with the words that name MMIO devices. */
+static inline const char *machine_cmdline(const struct machine *m)
+{
+	return m->cmdline ? m->cmdline : m->env.cmdline;
+}
+
+/* The MMIO devices that tables describe (ACPI, device tree), the command line not naming them. */
+static inline unsigned int machine_described_mmio(const struct machine *m)
+{
+	return m->env.config->transport == TRANSPORT_MMIO ? m->num_virtio : 0;
+}
+
+/* The wire of an interrupt; not connected where there is no KVM. */
+struct irq_line machine_wire(struct machine *m, unsigned int gsi);
+
+/* Makes the devices that the configuration asks for. -errno with a line. */
+int machine_build_virtio(struct machine *m, struct error *err);
+/* Makes the device tree, if one was asked for; the devices are there. -errno with a line. */
+int machine_build_dtb(struct machine *m, struct error *err);
+/* Puts kernel or flat program into memory and says where it begins. -errno with a line. */
+int machine_load_guest(struct machine *m, struct error *err);
+/* The vCPUs are gone. Takes what was built by half. */
+void machine_destroy_virtio(struct machine *m);
+
+#endif

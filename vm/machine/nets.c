@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vm/machine/nets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "devices/net/net.h"
+#include "devices/net/vhost.h"
+#include "vm/core/clock.h"
+#include "vm/core/error.h"
+#include "vm/core/io_thread.h"
+#include "vm/core/log.h"
+#include "vm/machine/net_mac.h"
+
+struct nets {
+	const struct config *config;
+	struct log *log;
+	struct io_thread *thread; /* NULL: there are no networks */
+	struct timer_queue *timers;
+	unsigned int count; /* tried to open */
+	struct {
+		struct net *net;
+		uint8_t mac[6];
+		int vhost[CONFIG_MAX_NET_QUEUES]; /* the first num_vhost are open */
+		unsigned int num_vhost;
+	} net[CONFIG_MAX_NETS];
+};
+
+/* ---- addresses ---- */
+
+/* This host's own number (machine-id(5)); "" where there is none. */
+static void read_machine_id(char id[64])
+{
+	const int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
+	const ssize_t n = fd < 0 ? 0 : read(fd, id, 63);
+
+	id[MAX(n, 0)] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * User networks have one guest each. On a network of several, a VM is known by its name and by its
+ * interface; where it has neither, by the process, for as long as that lives.
+ */
+static void choose_mac(struct nets *nets, unsigned int i)
+{
+	const struct net_config *config = &nets->config->nets[i];
+	const char *interface = config->ifname;
+	char machine_id[64], process[16];
+	static const uint8_t none[6];
+
+	memcpy(nets->net[i].mac, config->mac, sizeof(config->mac));
+	if (memcmp(config->mac, none, sizeof(none)))
+		return;
+	read_machine_id(machine_id);
+	if (config->kind == NET_TAP && !interface && !nets->config->name) {
+		snprintf(process, sizeof(process), "/%ld", (long)getpid());
+		interface = process;
+	}
+	net_mac_make(machine_id, nets->config->name, interface, i, nets->net[i].mac);
+}
+
+/* ---- opening ---- */
+
+static int open_user(struct nets *nets, unsigned int i, struct error *err)
+{
+	const struct net_config *config = &nets->config->nets[i];
+	const struct net_slirp_config slirp = {
+		.clock = timer_queue_clock(nets->timers),
+		.log = nets->log,
+		.forwards = config->forwards,
+		.num_forwards = config->num_forwards,
+		.dns = config->dns,
+		.restricted = config->restricted,
+		.host_loopback = config->host_loopback,
+		.mtu = config->mtu,
+	};
+
+	return net_slirp_create(&slirp, &nets->net[i].net, err);
+}
+
+static void close_vhost(struct nets *nets, unsigned int i)
+{
+	while (nets->net[i].num_vhost)
+		close(nets->net[i].vhost[--nets->net[i].num_vhost]);
+}
+
+/* The guest does not see the difference; who has not asked for it can do without. */
+static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
+{
+	const enum net_vhost_mode mode = nets->config->nets[i].vhost;
+	struct error why = {""};
+	int rc = 0;
+
+	if (mode == NET_VHOST_OFF)
+		return 0;
+	while (!rc && nets->net[i].num_vhost < nets->net[i].net->info.max_queues) {
+		rc = vhost_open(&nets->net[i].vhost[nets->net[i].num_vhost], &why);
+		nets->net[i].num_vhost += !rc;
+	}
+	if (!rc)
+		return 0;
+	close_vhost(nets, i);
+	if (mode == NET_VHOST_ON)
+		return error_set(err, rc, "%s", why.text);
+	log_msg(nets->log, LOG_WARN, "%s: slower without vhost-net: %s", nets_name(nets, i),
+		why.text);
+	return 0;
+}
+
+static int open_tap(struct nets *nets, unsigned int i, struct error *err)
+{
+	const struct net_config *config = &nets->config->nets[i];
+	const struct net_tap_config tap = {
+		.ifname = config->ifname,
+		.queues = MAX(config->queues, 1u),
+		.fds = config->fds,
+		.num_fds = config->num_fds,
+		.script = config->script,
+		.log = nets->log,
+	};
+	int rc = net_tap_create(&tap, &nets->net[i].net, err);
+
+	return rc < 0 ? rc : open_vhost(nets, i, err);
+}
+
+static int open_net(struct nets *nets, unsigned int i, struct error *err)
+{
+	const struct net_config *config = &nets->config->nets[i];
+
+	choose_mac(nets, i);
+	if (nets->config->dry_run)
+		return net_null_create(
+			MAX(MAX(config->queues, config->num_fds), 1u), &nets->net[i].net, err);
+	return config->kind == NET_TAP ? open_tap(nets, i, err) : open_user(nets, i, err);
+}
+
+static int open_all(struct nets *nets, struct error *err)
+{
+	int rc;
+
+	if (!nets->config->num_nets)
+		return 0;
+	rc = io_thread_create("net", &nets->thread, err);
+	if (rc < 0)
+		return rc;
+	rc = timer_queue_create(io_thread_loop(nets->thread), &nets->timers);
+	if (rc < 0)
+		return error_set_errno(err, rc, "networks");
+	while (!rc && nets->count < nets->config->num_nets)
+		rc = open_net(nets, nets->count++, err);
+	return rc;
+}
+
+int nets_open(const struct config *config, struct log *log, struct nets **ret, struct error *err)
+{
+	struct nets *nets = calloc(1, sizeof(*nets));
+	int rc;
+
+	if (!nets)
+		return error_set_errno(err, -ENOMEM, "networks");
+	nets->config = config;
+	nets->log = log;
+	rc = open_all(nets, err);
+	if (rc < 0) {
+		nets_close(nets);
+		return rc;
+	}
+	*ret = nets;
+	return 0;
+}
+
+void nets_close(struct nets *nets)
+{
+	if (!nets)
+		return;
+	nets_hold(nets);
+	for (unsigned int i = 0; i < nets->count; i++) {
+		close_vhost(nets, i);
+		if (nets->net[i].net)
+			nets->net[i].net->ops->close(nets->net[i].net);
+	}
+	timer_queue_destroy(nets->timers);
+	io_thread_destroy(nets->thread);
+	free(nets);
+}
+
+void nets_hold(struct nets *nets)
+{
+	if (nets->thread)
+		io_thread_hold(nets->thread);
+}
+
+int nets_resume(struct nets *nets, struct error *err)
+{
+	return nets->thread ? io_thread_resume(nets->thread, err) : 0;
+}
+
+struct net *nets_net(struct nets *nets, unsigned int i)
+{
+	return nets->net[i].net;
+}
+
+struct event_loop *nets_loop(struct nets *nets)
+{
+	return io_thread_loop(nets->thread);
+}
+
+const struct clock *nets_clock(struct nets *nets)
+{
+	return timer_queue_clock(nets->timers);
+}
+
+const int *nets_vhost(const struct nets *nets, unsigned int i)
+{
+	return nets->net[i].num_vhost ? nets->net[i].vhost : NULL;
+}
+
+const char *nets_name(const struct nets *nets, unsigned int i)
+{
+	const struct net_config *config = &nets->config->nets[i];
+
+	if (config->kind == NET_USER)
+		return "user network";
+	return config->ifname ? config->ifname : "tap";
+}
+
+const uint8_t *nets_mac(const struct nets *nets, unsigned int i)
+{
+	return nets->net[i].mac;
+}
