@@ -4,8 +4,8 @@
  * without guest memory is checked then (loader/kernel.c). What is loaded follows one order for
  * every format: kernel, command line, initrd (which must know where the kernel is), memory map, and
  * the structure that the kernel is told it all with; the CPU's tables come last. All of the
- * loader's own structures lie below 576 KiB (vm/layout.h), kernels and initrds above 1 MiB, so they
- * cannot meet.
+ * loader's own structures lie below 576 KiB (vm/core/layout.h), kernels and initrds above 1 MiB, so
+ * they cannot meet.
  *
  * Formats differ in three things only, which struct plan holds: where the kernel goes, what limits
  * it sets, and how it is entered. A random address is chosen between the two ends: not below where

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Shared by the files of vcpu/ only. */
-#ifndef BANTAM_VCPU_INTERNAL_H
-#define BANTAM_VCPU_INTERNAL_H
+#ifndef BANTAM_VCPU_VCPU_INTERNAL_H
+#define BANTAM_VCPU_VCPU_INTERNAL_H
 
 #include <linux/kvm.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 /*
  * A function's configuration space: the type 0 header (PCI 3.0, 6.1), BAR registers, the list of
  * capabilities (6.7), and the INTx wire (2.2.6). All but the wire is only set up here, before the
- * guest sees it; devices/pci.c does the accesses.
+ * guest sees it; devices/pci/pci.c does the accesses.
  *
  * BAR sizing needs no code: the bits below a BAR's size are not in the write mask, so a write of
  * all ones reads back as the size.

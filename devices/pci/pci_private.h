@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind devices/pci.h share: the bus itself and register offsets (PCI 3.0, 6.1). */
-#ifndef BANTAM_DEVICES_PCI_PRIVATE_H
-#define BANTAM_DEVICES_PCI_PRIVATE_H
+/* What the files behind devices/pci/pci.h share: the bus itself and register offsets
+ * (PCI 3.0, 6.1). */
+#ifndef BANTAM_DEVICES_PCI_PCI_PRIVATE_H
+#define BANTAM_DEVICES_PCI_PCI_PRIVATE_H
 
 #include <pthread.h>
 

@@ -3,8 +3,8 @@
  * The register half of the UART: what the guest's accesses and the two wires do to the chip's
  * state. Knows no lock, no bus and no back end; uart.c wraps it in all three.
  */
-#ifndef BANTAM_DEVICES_UART_REGS_H
-#define BANTAM_DEVICES_UART_REGS_H
+#ifndef BANTAM_DEVICES_SERIAL_UART_REGS_H
+#define BANTAM_DEVICES_SERIAL_UART_REGS_H
 
 #include "vm/core/base.h"
 

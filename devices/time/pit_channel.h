@@ -3,8 +3,8 @@
  * One counter of the 8254 (Intel 231164-005), as a function of time in clock ticks: the caller says
  * which tick it is, nothing runs by itself. No lock, no interrupt line. Ticks never go back.
  */
-#ifndef BANTAM_DEVICES_PIT_CHANNEL_H
-#define BANTAM_DEVICES_PIT_CHANNEL_H
+#ifndef BANTAM_DEVICES_TIME_PIT_CHANNEL_H
+#define BANTAM_DEVICES_TIME_PIT_CHANNEL_H
 
 #include "vm/core/base.h"
 

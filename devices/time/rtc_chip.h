@@ -3,8 +3,8 @@
  * The MC146818 as a function of time: the caller says what the host's clock shows, nothing runs by
  * itself. No lock, no interrupt line, no ports; rtc.c has those.
  */
-#ifndef BANTAM_DEVICES_RTC_CHIP_H
-#define BANTAM_DEVICES_RTC_CHIP_H
+#ifndef BANTAM_DEVICES_TIME_RTC_CHIP_H
+#define BANTAM_DEVICES_TIME_RTC_CHIP_H
 
 #include "rtc_time.h"
 #include "vm/core/base.h"

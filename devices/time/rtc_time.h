@@ -4,8 +4,8 @@
  * functions. The C library's are not used: they read the time zone's file when they are first
  * called, which may be after the process has been locked down.
  */
-#ifndef BANTAM_DEVICES_RTC_TIME_H
-#define BANTAM_DEVICES_RTC_TIME_H
+#ifndef BANTAM_DEVICES_TIME_RTC_TIME_H
+#define BANTAM_DEVICES_TIME_RTC_TIME_H
 
 #include "vm/core/base.h"
 

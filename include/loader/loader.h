@@ -46,7 +46,8 @@ struct loader_config {
 	const void *dtb;     /* a device tree for the kernel (SETUP_DTB), or NULL */
 	size_t dtb_size;
 	enum loader_boot boot;
-	const char *cache_dir; /* for unpacked kernels, see loader/kernel_cache.h; NULL: none */
+	const char
+		*cache_dir; /* for unpacked kernels, see loader/cache/kernel_cache.h; NULL: none */
 	/*
 	 * Gives a bzImage that is unpacked here a random address, as it would do it itself if it
 	 * has CONFIG_RANDOMIZE_BASE, and unless the command line says nokaslr.

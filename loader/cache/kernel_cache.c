@@ -22,7 +22,8 @@
  * The longest runs of zeros are holes in the file, and not read: guest memory has zeros already.
  *
  * That a file still holds the kernel whose key was computed once is remembered by the file's
- * identity (loader/kernel_memo.c), so that neither the file nor the secret has to be read again.
+ * identity (loader/cache/kernel_memo.c), so that neither the file nor the secret has to be read
+ * again.
  *
  * What comes from an entry is still taken for hostile input by whoever parses it; the trailer is
  * there to find cut files.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What each library is called for. The headers tell the functions' types; the functions themselves
- * come from the library that was opened (see loader/decompress.c).
+ * come from the library that was opened (see loader/unpack/decompress.c).
  */
 #include "loader/unpack/decompress_codecs.h"
 

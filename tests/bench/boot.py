@@ -74,7 +74,7 @@ def make_linker_cache() -> None:
 
 def let_kernels_age() -> None:
     """On every machine they have been there for long. Bantam knows a file again without reading all
-    of it if that was left alone for a minute (include/loader/kernel_cache.h).
+    of it if that was left alone for a minute (include/loader/cache/kernel_cache.h).
     """
     newest = max(path.stat().st_ctime for path in (HERE / "guests").rglob("*"))
     time.sleep(max(0.0, newest + 62 - time.time()))

@@ -4,7 +4,7 @@
  *  - a refusal has one line of text;
  *  - what was accepted keeps every promise of struct config;
  *  - written out again as arguments, it is accepted again and means the same;
- *  - the command line made of it is what vm/cmdline.h promises.
+ *  - the command line made of it is what vm/config/cmdline.h promises.
  */
 #include <arpa/inet.h>
 #include <errno.h>

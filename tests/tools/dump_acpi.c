@@ -4,7 +4,7 @@
  *
  *	dump_acpi DIRECTORY [CPUS [VIRTIO-MMIO-DEVICES]]
  *
- * Linked with tests/unit/acpi_walk.o and libcore.a.
+ * Linked with tests/unit/loader/acpi/acpi_walk.o and the rooms it uses.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind virtio/balloon.h share. */
-#ifndef BANTAM_VIRTIO_BALLOON_PRIVATE_H
-#define BANTAM_VIRTIO_BALLOON_PRIVATE_H
+/* What the files behind virtio/balloon/balloon.h share. */
+#ifndef BANTAM_VIRTIO_BALLOON_BALLOON_PRIVATE_H
+#define BANTAM_VIRTIO_BALLOON_BALLOON_PRIVATE_H
 
 #include "virtio/balloon/balloon.h"
 #include "virtio/device.h"
@@ -47,10 +47,10 @@ struct virtio_balloon {
 uint32_t balloon_get_cfg(const struct virtio_balloon *b, unsigned int off);
 bool balloon_negotiated(const struct virtio_balloon *b, uint64_t feature);
 
-/* virtio/balloon_pages.c */
+/* virtio/balloon/balloon_pages.c */
 void balloon_pages_kick(struct virtio_balloon *b, unsigned int q);
 
-/* virtio/balloon_stats.c */
+/* virtio/balloon/balloon_stats.c */
 void balloon_stats_init(struct virtio_balloon *b);
 void balloon_stats_kick(struct virtio_balloon *b);
 /* After the driver has come or gone, or interval_ns changed. */

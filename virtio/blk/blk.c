@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The block device's features, its configuration space (virtio 1.2, 5.2.3 to 5.2.5) and its life.
- * What it is there for is in virtio/blk_request.c.
+ * What it is there for is in virtio/blk/blk_request.c.
  */
 #include <endian.h>
 #include <errno.h>

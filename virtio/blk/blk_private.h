@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind virtio/blk.h share. */
-#ifndef BANTAM_VIRTIO_BLK_PRIVATE_H
-#define BANTAM_VIRTIO_BLK_PRIVATE_H
+/* What the files behind virtio/blk/blk.h share. */
+#ifndef BANTAM_VIRTIO_BLK_BLK_PRIVATE_H
+#define BANTAM_VIRTIO_BLK_BLK_PRIVATE_H
 
 #include "devices/block/blk.h"
 #include "virtio/blk/blk.h"
@@ -50,7 +50,7 @@ struct virtio_blk {
 	struct vblk_request requests[]; /* queue_size for each queue */
 };
 
-/* virtio/blk_request.c; ops->kick, and the back end's ready */
+/* virtio/blk/blk_request.c; ops->kick, and the back end's ready */
 void vblk_kick(void *opaque, unsigned int q);
 void vblk_ready(void *opaque);
 

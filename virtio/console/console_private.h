@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the files of the console share. All of it is guarded by the device's lock. */
-#ifndef BANTAM_VIRTIO_CONSOLE_PRIVATE_H
-#define BANTAM_VIRTIO_CONSOLE_PRIVATE_H
+#ifndef BANTAM_VIRTIO_CONSOLE_CONSOLE_PRIVATE_H
+#define BANTAM_VIRTIO_CONSOLE_CONSOLE_PRIVATE_H
 
 #include "devices/char/chardev.h"
 #include "virtio/console/console.h"
@@ -92,7 +92,7 @@ static inline void console_refuse(
 	virtio_device_queue_error(con->vdev, q, "queue %u: %s", q, what);
 }
 
-/* ---- virtio/console_data.c ---- */
+/* ---- virtio/console/console_data.c ---- */
 
 /* Kicks of the port's queues */
 void console_rx_kick(struct console_port *port);
@@ -107,7 +107,7 @@ size_t console_rx_room(struct console_port *port);
 void console_rx(struct console_port *port, const uint8_t *buf, size_t len);
 void console_tx_ready(struct console_port *port);
 
-/* ---- virtio/console_control.c ---- */
+/* ---- virtio/console/console_control.c ---- */
 
 /* Kicks of the control queues */
 void console_control_rx_kick(struct virtio_console *con);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind virtio/net.h share. */
-#ifndef BANTAM_VIRTIO_NET_PRIVATE_H
-#define BANTAM_VIRTIO_NET_PRIVATE_H
+/* What the files behind virtio/net/net.h share. */
+#ifndef BANTAM_VIRTIO_NET_NET_PRIVATE_H
+#define BANTAM_VIRTIO_NET_NET_PRIVATE_H
 
 #include <limits.h>
 
@@ -109,7 +109,7 @@ static inline void net_refuse(
 	virtio_device_queue_error(vnet->vdev, q, "queue %u: %s", q, what);
 }
 
-/* ---- virtio/net_offload.c ---- */
+/* ---- virtio/net/net_offload.c ---- */
 
 /* The features that stand for what a back end can do. */
 uint64_t net_offload_features(const struct net_info *info);
@@ -129,7 +129,8 @@ bool net_header_from_driver(struct net_header *h, size_t len, uint32_t offloads)
 /* The same for a frame to the driver; an mtu of 0 is none. */
 bool net_header_to_driver(struct net_header *h, size_t len, uint32_t offloads, uint16_t mtu);
 
-/* ---- virtio/net_tx.c, net_rx.c, net_ctrl.c; all on the loop's thread but net_rx_give_back ---- */
+/* ---- virtio/net/net_tx.c, net_rx.c, net_ctrl.c; all on the loop's thread but net_rx_give_back
+ * ---- */
 
 void net_tx_kick(struct virtio_net *vnet, unsigned int pair);
 /* The timer's; takes the lock. */
@@ -140,12 +141,13 @@ void net_rx_run(struct net_rx *rx);
 /* Gives the chains back, forgets the frame. */
 void net_rx_give_back(struct net_rx *rx);
 
-/* ---- virtio/net.c ---- */
+/* ---- virtio/net/net.c ---- */
 
 /* Looks at the link, and tells the driver. On the loop's thread, with the lock. */
 void net_link_changed(struct virtio_net *vnet);
 
-/* ---- virtio/net_vhost.c; see there. But for the first two, only when there is vnet->vhost. ----
+/* ---- virtio/net/net_vhost.c; see there. But for the first two, only when there is vnet->vhost.
+ * ----
  */
 
 /* vnet->vhost, if the configuration asks for it. After a failure, too, it wants to be destroyed. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind virtio/virtqueue.h share: the queue itself and the format of its areas. */
-#ifndef BANTAM_VIRTIO_VIRTQUEUE_PRIVATE_H
-#define BANTAM_VIRTIO_VIRTQUEUE_PRIVATE_H
+/* What the files behind virtio/queue/virtqueue.h share: the queue itself and the format of its
+ * areas. */
+#ifndef BANTAM_VIRTIO_QUEUE_VIRTQUEUE_PRIVATE_H
+#define BANTAM_VIRTIO_QUEUE_VIRTQUEUE_PRIVATE_H
 
 #include <endian.h>
 #include <string.h>

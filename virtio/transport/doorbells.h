@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A transport's doorbells: which queue's is in the hands of the listener, and where. */
-#ifndef BANTAM_VIRTIO_DOORBELLS_H
-#define BANTAM_VIRTIO_DOORBELLS_H
+#ifndef BANTAM_VIRTIO_TRANSPORT_DOORBELLS_H
+#define BANTAM_VIRTIO_TRANSPORT_DOORBELLS_H
 
 #include "virtio/device.h"
 #include "vm/core/doorbell.h"

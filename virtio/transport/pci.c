@@ -2,10 +2,10 @@
 /*
  * The PCI transport: a function on the bus, between the guest's registers and a virtio device.
  *
- *	virtio/pci_common.c  the common configuration structure
- *	virtio/pci_bar.c     the BARs, ISR, the wire
- *	virtio/pci_window.c  capabilities, and the window that one of them is
- *	virtio/pci_irq.c     vectors
+ *	virtio/transport/pci_common.c  the common configuration structure
+ *	virtio/transport/pci_bar.c     the BARs, ISR, the wire
+ *	virtio/transport/pci_window.c  capabilities, and the window that one of them is
+ *	virtio/transport/pci_irq.c     vectors
  *
  * Transport state is under the device's lock. The bus calls our hooks under its own mutex, and they
  * take the device's lock; so nothing that runs under the device's lock may enter the bus, and where

@@ -4,8 +4,8 @@
  * a router, else as messages. Routes exist only while the device runs: a driver sets its vectors up
  * one by one before that, and all of them then cost one change of the kernel's table.
  */
-#ifndef BANTAM_VIRTIO_PCI_IRQ_H
-#define BANTAM_VIRTIO_PCI_IRQ_H
+#ifndef BANTAM_VIRTIO_TRANSPORT_PCI_IRQ_H
+#define BANTAM_VIRTIO_TRANSPORT_PCI_IRQ_H
 
 #include "devices/pci/msix.h"
 #include "vm/core/msi_router.h"

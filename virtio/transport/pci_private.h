@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the files behind virtio/pci.h share. */
-#ifndef BANTAM_VIRTIO_PCI_PRIVATE_H
-#define BANTAM_VIRTIO_PCI_PRIVATE_H
+/* What the files behind virtio/transport/pci.h share. */
+#ifndef BANTAM_VIRTIO_TRANSPORT_PCI_PRIVATE_H
+#define BANTAM_VIRTIO_TRANSPORT_PCI_PRIVATE_H
 
 #include "devices/pci/pci.h"
 #include "doorbells.h"
@@ -48,20 +48,20 @@ struct virtio_pci {
 	uint16_t queue_vectors[VIRTIO_MAX_QUEUES];
 };
 
-/* virtio/pci_common.c; with the lock held */
+/* virtio/transport/pci_common.c; with the lock held */
 uint32_t vpci_common_read(struct virtio_pci *vpci, uint64_t off, unsigned int size);
 void vpci_common_write(struct virtio_pci *vpci, uint64_t off, unsigned int size, uint32_t value);
 /* The transport's own registers as at the start. */
 void vpci_default(struct virtio_pci *vpci);
 
-/* virtio/pci_bar.c: accesses inside the BARs, size 1, 2 or 4; lock not held */
+/* virtio/transport/pci_bar.c: accesses inside the BARs, size 1, 2 or 4; lock not held */
 uint32_t vpci_bar_read(struct virtio_pci *vpci, uint64_t off, unsigned int size);
 void vpci_bar_write(struct virtio_pci *vpci, uint64_t off, unsigned int size, uint32_t value);
 extern const struct bus_ops vpci_bar_ops, vpci_pio_ops;
 /* With the lock held: the wire follows ISR and MSI-X. */
 void vpci_update_intx(struct virtio_pci *vpci);
 
-/* virtio/pci_window.c */
+/* virtio/transport/pci_window.c */
 int vpci_add_caps(struct virtio_pci *vpci, bool pio);
 void vpci_window_read(struct virtio_pci *vpci, uint16_t off, unsigned int size);
 void vpci_window_write(struct virtio_pci *vpci, uint16_t off, unsigned int size);

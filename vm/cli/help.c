@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Help from the tables: verbs and options (vm/options.c), default command line (vm/cmdline.c), exit
- * codes (here). Lines are filled to 80 columns whatever the terminal's width is, so that help in a
- * pipe and in a bug report reads the same.
+ * Help from the tables: verbs and options (vm/config/options.c), default command line
+ * (vm/config/cmdline.c), exit codes (here). Lines are filled to 80 columns whatever the terminal's
+ * width is, so that help in a pipe and in a bug report reads the same.
  */
 #include "vm/cli/help.h"
 

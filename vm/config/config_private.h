@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_VM_CONFIG_PRIVATE_H
-#define BANTAM_VM_CONFIG_PRIVATE_H
+#ifndef BANTAM_VM_CONFIG_CONFIG_PRIVATE_H
+#define BANTAM_VM_CONFIG_CONFIG_PRIVATE_H
 
 #include "vm/config/config.h"
 #include "vm/config/options.h"

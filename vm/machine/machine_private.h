@@ -4,8 +4,8 @@
  * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
  * machine_dtb.c (device tree), machine_print.c (--dry-run).
  */
-#ifndef BANTAM_VM_MACHINE_PRIVATE_H
-#define BANTAM_VM_MACHINE_PRIVATE_H
+#ifndef BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
+#define BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 
 #include "loader/loader.h"
 #include "vm/core/irq_or.h"

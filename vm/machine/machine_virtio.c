@@ -4,8 +4,8 @@
  * interrupts and doorbells pass between guest and kernel without us. Over MMIO each is a block of
  * registers and a wire, shared by eight devices at most, told by ACPI or on the command line.
  *
- * Disks and networks are served by threads of their own (vm/disks.h, vm/nets.h), the others by the
- * main thread.
+ * Disks and networks are served by threads of their own (vm/machine/disks.h, vm/machine/nets.h),
+ * the others by the main thread.
  */
 #include "machine_private.h"
 

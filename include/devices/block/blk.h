@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Block back ends: where the sectors of a disk are. A front end (virtio/blk.c) submits requests,
- * starts them in batches and collects what is finished:
+ * Block back ends: where the sectors of a disk are. A front end (virtio/blk/blk.c) submits
+ *requests, starts them in batches and collects what is finished:
  *
  *	kick, under the device's lock		ready, on the loop's thread
  *		blk_submit() for each request		lock
@@ -24,8 +24,8 @@
  * failed flush, all further ones fail: the kernel reports lost data only once, and no later flush
  * can vouch for it.
  */
-#ifndef BANTAM_DEVICES_BLK_H
-#define BANTAM_DEVICES_BLK_H
+#ifndef BANTAM_DEVICES_BLOCK_BLK_H
+#define BANTAM_DEVICES_BLOCK_BLK_H
 
 #include <sys/uio.h>
 

@@ -3,8 +3,8 @@
  * The character back ends: terminal (or whatever stdin and stdout are), file, pty, unix socket.
  * Each opens its resources in its constructor and says in err what could not be had.
  */
-#ifndef BANTAM_DEVICES_CHAR_H
-#define BANTAM_DEVICES_CHAR_H
+#ifndef BANTAM_DEVICES_CHAR_CHAR_H
+#define BANTAM_DEVICES_CHAR_CHAR_H
 
 #include "devices/char/chardev.h"
 #include "vm/core/base.h"

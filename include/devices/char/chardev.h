@@ -4,8 +4,8 @@
  * end) is attached at a time; a back end outlives guest reboots, so a front end attaches when its
  * machine is built and detaches when it is torn down.
  */
-#ifndef BANTAM_DEVICES_CHARDEV_H
-#define BANTAM_DEVICES_CHARDEV_H
+#ifndef BANTAM_DEVICES_CHAR_CHARDEV_H
+#define BANTAM_DEVICES_CHAR_CHARDEV_H
 
 #include <pthread.h>
 

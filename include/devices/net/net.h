@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Network back ends: where the frames of a network card come from and go to. A front end
- * (virtio/net.c) sends from its queues and fetches when the back end says that there is something:
+ * (virtio/net/net.c) sends from its queues and fetches when the back end says that there is
+ *something:
  *
  *	kick of a transmit queue	ready(queue), on the loop's thread
  *	    send() for each frame	    recv() into posted buffers, until -EAGAIN
@@ -18,8 +19,8 @@
  * inside a function that the front end has called. No function blocks. Memory: iovecs describe
  * guest memory, lent for the call alone.
  */
-#ifndef BANTAM_DEVICES_NET_H
-#define BANTAM_DEVICES_NET_H
+#ifndef BANTAM_DEVICES_NET_NET_H
+#define BANTAM_DEVICES_NET_NET_H
 
 #include <netinet/in.h>
 #include <sys/types.h>

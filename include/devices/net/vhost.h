@@ -5,8 +5,8 @@
  *
  * All functions return 0 or a negative errno. No locks: one thread at a time for a descriptor.
  */
-#ifndef BANTAM_DEVICES_VHOST_H
-#define BANTAM_DEVICES_VHOST_H
+#ifndef BANTAM_DEVICES_NET_VHOST_H
+#define BANTAM_DEVICES_NET_VHOST_H
 
 #include "vm/core/base.h"
 

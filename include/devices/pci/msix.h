@@ -15,8 +15,8 @@
  * must neither block nor call back. Everything but create and destroy may be called from any
  * thread; msix_cfg_write under the PCI bus's mutex, that is from the function's cfg_write hook.
  */
-#ifndef BANTAM_DEVICES_MSIX_H
-#define BANTAM_DEVICES_MSIX_H
+#ifndef BANTAM_DEVICES_PCI_MSIX_H
+#define BANTAM_DEVICES_PCI_MSIX_H
 
 #include "vm/core/base.h"
 #include "vm/core/bus.h"

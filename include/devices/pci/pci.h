@@ -10,8 +10,8 @@
  * under it; BAR handlers run without it. INTx wires have a mutex of their own, so that a device may
  * call pci_intx_set under its own lock, and its hooks may take that lock.
  */
-#ifndef BANTAM_DEVICES_PCI_H
-#define BANTAM_DEVICES_PCI_H
+#ifndef BANTAM_DEVICES_PCI_PCI_H
+#define BANTAM_DEVICES_PCI_PCI_H
 
 #include "devices/power.h"
 #include "vm/core/base.h"

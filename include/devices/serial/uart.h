@@ -7,8 +7,8 @@
  * Locking: one mutex; register accesses come from vCPU threads, back end callbacks from the event
  * loop. The back end is never called with the mutex held.
  */
-#ifndef BANTAM_DEVICES_UART_H
-#define BANTAM_DEVICES_UART_H
+#ifndef BANTAM_DEVICES_SERIAL_UART_H
+#define BANTAM_DEVICES_SERIAL_UART_H
 
 #include "vm/core/base.h"
 #include "vm/core/irq.h"

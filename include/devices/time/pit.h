@@ -5,8 +5,8 @@
  * the clock when they are read. Missed periods of channel 0 are made up for, up to a bound, so that
  * a guest that counts ticks keeps time on a busy host.
  */
-#ifndef BANTAM_DEVICES_PIT_H
-#define BANTAM_DEVICES_PIT_H
+#ifndef BANTAM_DEVICES_TIME_PIT_H
+#define BANTAM_DEVICES_TIME_PIT_H
 
 #include "vm/core/base.h"
 #include "vm/core/clock.h"

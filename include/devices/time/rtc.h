@@ -4,8 +4,8 @@
  * hours, alarm, periodic and update-ended interrupts. A guest that sets the time moves an offset
  * to the host's clock. Timers run only while an interrupt is enabled that needs them.
  */
-#ifndef BANTAM_DEVICES_RTC_H
-#define BANTAM_DEVICES_RTC_H
+#ifndef BANTAM_DEVICES_TIME_RTC_H
+#define BANTAM_DEVICES_TIME_RTC_H
 
 #include "vm/core/base.h"
 #include "vm/core/clock.h"

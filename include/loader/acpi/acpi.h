@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ACPI tables (ACPI 6.4): RSDP, XSDT, FADT, FACS, MADT, MCFG, and the static DSDT and SSDT,
- * which iasl compiles at build time from loader/dsdt.asl and loader/ssdt_virtio.asl. CPU and
- * interrupt tables are generated here.
+ * which iasl compiles at build time from loader/acpi/dsdt.asl and loader/acpi/ssdt_virtio.asl. CPU
+ * and interrupt tables are generated here.
  */
-#ifndef BANTAM_LOADER_ACPI_H
-#define BANTAM_LOADER_ACPI_H
+#ifndef BANTAM_LOADER_ACPI_ACPI_H
+#define BANTAM_LOADER_ACPI_ACPI_H
 
 #include "vm/core/base.h"
 

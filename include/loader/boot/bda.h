@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The few words of the BIOS data area that kernels read without a BIOS having been there. */
-#ifndef BANTAM_LOADER_BDA_H
-#define BANTAM_LOADER_BDA_H
+#ifndef BANTAM_LOADER_BOOT_BDA_H
+#define BANTAM_LOADER_BOOT_BDA_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Linux's boot_params (the "zero page") at LAYOUT_BOOT_PARAMS. */
-#ifndef BANTAM_LOADER_BOOT_PARAMS_H
-#define BANTAM_LOADER_BOOT_PARAMS_H
+#ifndef BANTAM_LOADER_BOOT_BOOT_PARAMS_H
+#define BANTAM_LOADER_BOOT_BOOT_PARAMS_H
 
 #include "loader/boot_info.h"
 #include "vm/core/base.h"

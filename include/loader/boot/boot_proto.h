@@ -3,8 +3,8 @@
  * Offsets and constants of the Linux/x86 boot protocol (Documentation/arch/x86/boot.rst and
  * zero-page.rst in Linux). The setup header has the same offsets in the file and in boot_params.
  */
-#ifndef BANTAM_LOADER_BOOT_PROTO_H
-#define BANTAM_LOADER_BOOT_PROTO_H
+#ifndef BANTAM_LOADER_BOOT_BOOT_PROTO_H
+#define BANTAM_LOADER_BOOT_BOOT_PROTO_H
 
 #define BOOT_PARAMS_SIZE 4096
 

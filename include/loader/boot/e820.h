@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The map of physical memory that the guest is told. */
-#ifndef BANTAM_LOADER_E820_H
-#define BANTAM_LOADER_E820_H
+#ifndef BANTAM_LOADER_BOOT_E820_H
+#define BANTAM_LOADER_BOOT_E820_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The descriptor table that protected and long mode start with. */
-#ifndef BANTAM_LOADER_GDT_H
-#define BANTAM_LOADER_GDT_H
+#ifndef BANTAM_LOADER_BOOT_GDT_H
+#define BANTAM_LOADER_BOOT_GDT_H
 
 #include "loader/entry.h"
 #include "vm/core/base.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The initial RAM disk: files one behind the other, high in the RAM below 4 GiB. */
-#ifndef BANTAM_LOADER_INITRD_H
-#define BANTAM_LOADER_INITRD_H
+#ifndef BANTAM_LOADER_BOOT_INITRD_H
+#define BANTAM_LOADER_BOOT_INITRD_H
 
 #include "loader/image/image.h"
 #include "vm/core/base.h"

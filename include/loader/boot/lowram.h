@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The RAM that kernels and initrds are loaded to. */
-#ifndef BANTAM_LOADER_LOWRAM_H
-#define BANTAM_LOADER_LOWRAM_H
+#ifndef BANTAM_LOADER_BOOT_LOWRAM_H
+#define BANTAM_LOADER_BOOT_LOWRAM_H
 
 #include "vm/core/base.h"
 

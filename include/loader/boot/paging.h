@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The page tables that long mode starts with. */
-#ifndef BANTAM_LOADER_PAGING_H
-#define BANTAM_LOADER_PAGING_H
+#ifndef BANTAM_LOADER_BOOT_PAGING_H
+#define BANTAM_LOADER_BOOT_PAGING_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* struct setup_data: what a kernel is handed beside boot_params (Linux: boot.rst, setup_data). */
-#ifndef BANTAM_LOADER_SETUP_DATA_H
-#define BANTAM_LOADER_SETUP_DATA_H
+#ifndef BANTAM_LOADER_BOOT_SETUP_DATA_H
+#define BANTAM_LOADER_BOOT_SETUP_DATA_H
 
 #include "vm/core/base.h"
 

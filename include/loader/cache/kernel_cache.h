@@ -5,8 +5,8 @@
  *
  * Nothing here is worth a message: a cache that cannot be used is done without.
  */
-#ifndef BANTAM_LOADER_KERNEL_CACHE_H
-#define BANTAM_LOADER_KERNEL_CACHE_H
+#ifndef BANTAM_LOADER_CACHE_KERNEL_CACHE_H
+#define BANTAM_LOADER_CACHE_KERNEL_CACHE_H
 
 #include "loader/cache/key_hash.h"
 #include "loader/image/image.h"

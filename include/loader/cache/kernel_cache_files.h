@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The files in a cache directory; for loader/kernel_cache.c and kernel_memo.c alone. */
-#ifndef BANTAM_LOADER_KERNEL_CACHE_FILES_H
-#define BANTAM_LOADER_KERNEL_CACHE_FILES_H
+/* The files in a cache directory; for loader/cache/kernel_cache.c and kernel_memo.c alone. */
+#ifndef BANTAM_LOADER_CACHE_KERNEL_CACHE_FILES_H
+#define BANTAM_LOADER_CACHE_KERNEL_CACHE_FILES_H
 
 #include <dirent.h>
 #include <sys/stat.h>

@@ -2,10 +2,10 @@
 /*
  * The format of a cache's entry: an unpacked kernel, and a trailer that tells its size and key,
  * where its four longest runs of zeros are (which are holes in the file), and when it was written.
- * For loader/kernel_cache.c alone.
+ * For loader/cache/kernel_cache.c alone.
  */
-#ifndef BANTAM_LOADER_KERNEL_ENTRY_H
-#define BANTAM_LOADER_KERNEL_ENTRY_H
+#ifndef BANTAM_LOADER_CACHE_KERNEL_ENTRY_H
+#define BANTAM_LOADER_CACHE_KERNEL_ENTRY_H
 
 #include "loader/cache/kernel_cache.h"
 #include "loader/cache/kernel_cache_files.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which entry of a cache directory belongs to a file; for loader/kernel_cache.c alone. */
-#ifndef BANTAM_LOADER_KERNEL_MEMO_H
-#define BANTAM_LOADER_KERNEL_MEMO_H
+/* Which entry of a cache directory belongs to a file; for loader/cache/kernel_cache.c alone. */
+#ifndef BANTAM_LOADER_CACHE_KERNEL_MEMO_H
+#define BANTAM_LOADER_CACHE_KERNEL_MEMO_H
 
 #include "loader/cache/kernel_cache_files.h"
 #include "loader/image/image.h"

@@ -3,8 +3,8 @@
  * A keyed hash of 128 bits, for data of many megabytes. Who does not know the secret cannot make
  * two inputs that collide, but for a chance of 2^-64.
  */
-#ifndef BANTAM_LOADER_KEY_HASH_H
-#define BANTAM_LOADER_KEY_HASH_H
+#ifndef BANTAM_LOADER_CACHE_KEY_HASH_H
+#define BANTAM_LOADER_CACHE_KEY_HASH_H
 
 #include "vm/core/base.h"
 

@@ -3,8 +3,8 @@
  * A device tree of the machine, for kernels that read one on x86 (CONFIG_OF). They get it behind a
  * struct setup_data; Documentation/devices.md lists what is in it.
  */
-#ifndef BANTAM_LOADER_DTB_H
-#define BANTAM_LOADER_DTB_H
+#ifndef BANTAM_LOADER_FIT_DTB_H
+#define BANTAM_LOADER_FIT_DTB_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Files that Bantam makes: FIT images and device trees. */
-#ifndef BANTAM_VM_FDT_FILE_H
-#define BANTAM_VM_FDT_FILE_H
+#ifndef BANTAM_LOADER_FIT_FDT_FILE_H
+#define BANTAM_LOADER_FIT_FDT_FILE_H
 
 #include "vm/core/base.h"
 

@@ -3,8 +3,8 @@
  * Writes a flattened device tree from its beginning to its end. The first failure is kept and makes
  * what follows do nothing, so that only the end has to be checked.
  */
-#ifndef BANTAM_LOADER_FDT_OUT_H
-#define BANTAM_LOADER_FDT_OUT_H
+#ifndef BANTAM_LOADER_FIT_FDT_OUT_H
+#define BANTAM_LOADER_FIT_FDT_OUT_H
 
 #include "vm/core/base.h"
 

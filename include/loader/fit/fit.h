@@ -4,8 +4,8 @@
  * with hashes, in one or several configurations. What is taken and what is refused is listed in
  * Documentation/boot.md.
  */
-#ifndef BANTAM_LOADER_FIT_H
-#define BANTAM_LOADER_FIT_H
+#ifndef BANTAM_LOADER_FIT_FIT_H
+#define BANTAM_LOADER_FIT_FIT_H
 
 #include "loader/image/image.h"
 #include "vm/core/base.h"

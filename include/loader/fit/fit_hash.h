@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The hashes that FIT images use: crc32, md5, sha1, sha256, sha384 and sha512. */
-#ifndef BANTAM_LOADER_FIT_HASH_H
-#define BANTAM_LOADER_FIT_HASH_H
+#ifndef BANTAM_LOADER_FIT_FIT_HASH_H
+#define BANTAM_LOADER_FIT_FIT_HASH_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Inside the FIT reader: loader/fit.c (tree and configurations), loader/fit_image.c (images). */
-#ifndef BANTAM_LOADER_FIT_TREE_H
-#define BANTAM_LOADER_FIT_TREE_H
+/* Inside the FIT reader: loader/fit/fit.c (tree and configurations), loader/fit/fit_image.c
+ * (images). */
+#ifndef BANTAM_LOADER_FIT_FIT_TREE_H
+#define BANTAM_LOADER_FIT_FIT_TREE_H
 
 #include "loader/image/image.h"
 #include "vm/core/base.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the compression property of a FIT image's kernel says. */
-#ifndef BANTAM_LOADER_FIT_UNPACK_H
-#define BANTAM_LOADER_FIT_UNPACK_H
+#ifndef BANTAM_LOADER_FIT_FIT_UNPACK_H
+#define BANTAM_LOADER_FIT_FIT_UNPACK_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Makes a FIT image: what loader/fit.h reads. */
-#ifndef BANTAM_LOADER_FIT_WRITE_H
-#define BANTAM_LOADER_FIT_WRITE_H
+/* Makes a FIT image: what loader/fit/fit.h reads. */
+#ifndef BANTAM_LOADER_FIT_FIT_WRITE_H
+#define BANTAM_LOADER_FIT_FIT_WRITE_H
 
 #include "loader/image/image.h"
 #include "vm/core/base.h"

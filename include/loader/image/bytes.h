@@ -4,8 +4,8 @@
  * struct: alignment, padding and the host's byte order stay out of it. The caller has checked that
  * the field lies inside the buffer.
  */
-#ifndef BANTAM_LOADER_BYTES_H
-#define BANTAM_LOADER_BYTES_H
+#ifndef BANTAM_LOADER_IMAGE_BYTES_H
+#define BANTAM_LOADER_IMAGE_BYTES_H
 
 #include "vm/core/base.h"
 

@@ -3,8 +3,8 @@
  * A file to be loaded into the guest: a regular file, or bytes in memory (tests, fuzzers). Its
  * size is taken once, at opening; a file that shrinks later gives read errors, never a fault.
  */
-#ifndef BANTAM_LOADER_IMAGE_H
-#define BANTAM_LOADER_IMAGE_H
+#ifndef BANTAM_LOADER_IMAGE_IMAGE_H
+#define BANTAM_LOADER_IMAGE_IMAGE_H
 
 #include <sys/types.h>
 #include <time.h>

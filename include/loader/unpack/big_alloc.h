@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_LOADER_BIG_ALLOC_H
-#define BANTAM_LOADER_BIG_ALLOC_H
+#ifndef BANTAM_LOADER_UNPACK_BIG_ALLOC_H
+#define BANTAM_LOADER_UNPACK_BIG_ALLOC_H
 
 #include "vm/core/base.h"
 

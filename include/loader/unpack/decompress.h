@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Unpacks the payload of a bzImage: gzip, bzip2, LZMA, XZ, LZO, LZ4 (legacy frame) or zstd. */
-#ifndef BANTAM_LOADER_DECOMPRESS_H
-#define BANTAM_LOADER_DECOMPRESS_H
+#ifndef BANTAM_LOADER_UNPACK_DECOMPRESS_H
+#define BANTAM_LOADER_UNPACK_DECOMPRESS_H
 
 #include "vm/core/base.h"
 

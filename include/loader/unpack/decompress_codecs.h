@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One function for each library that unpacks; for loader/decompress.c alone. */
-#ifndef BANTAM_LOADER_DECOMPRESS_CODECS_H
-#define BANTAM_LOADER_DECOMPRESS_CODECS_H
+/* One function for each library that unpacks; for loader/unpack/decompress.c alone. */
+#ifndef BANTAM_LOADER_UNPACK_DECOMPRESS_CODECS_H
+#define BANTAM_LOADER_UNPACK_DECOMPRESS_CODECS_H
 
 #include "vm/core/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The kernel inside a bzImage, unpacked here instead of by its own code in the guest. */
-#ifndef BANTAM_LOADER_UNPACK_H
-#define BANTAM_LOADER_UNPACK_H
+#ifndef BANTAM_LOADER_UNPACK_UNPACK_H
+#define BANTAM_LOADER_UNPACK_UNPACK_H
 
 #include "loader/bzimage.h"
 #include "loader/image/image.h"

@@ -3,8 +3,8 @@
  * What CPUID tells the guest: KVM's supported leaves, asked for once, with the topology of this
  * machine in place of the host's, the hypervisor's own leaves, and the person's masks applied.
  */
-#ifndef BANTAM_VCPU_CPUID_H
-#define BANTAM_VCPU_CPUID_H
+#ifndef BANTAM_VCPU_CPUID_CPUID_H
+#define BANTAM_VCPU_CPUID_CPUID_H
 
 #include "vm/core/base.h"
 

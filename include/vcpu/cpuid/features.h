@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * CPU features by name: where each one's CPUID bit is, and what `--cpu` makes of them. Data only:
- * vcpu/cpuid.c applies it to what KVM supports.
+ * vcpu/cpuid/cpuid.c applies it to what KVM supports.
  *
  * Names are those of /proc/cpuinfo; a few common other spellings are known too, '-', '.' and '_'
  * mean the same, and so do capitals. Each name is one bit: what builds on a feature (avx2 on avx)
  * does not go with it.
  */
-#ifndef BANTAM_VCPU_FEATURES_H
-#define BANTAM_VCPU_FEATURES_H
+#ifndef BANTAM_VCPU_CPUID_FEATURES_H
+#define BANTAM_VCPU_CPUID_FEATURES_H
 
 #include "vm/core/base.h"
 

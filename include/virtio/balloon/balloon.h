@@ -7,8 +7,8 @@
  * A page that was given back reads as zeros when the guest touches it again, which it may do
  * without asking: the host cannot count on it until the guest is gone.
  */
-#ifndef BANTAM_VIRTIO_BALLOON_H
-#define BANTAM_VIRTIO_BALLOON_H
+#ifndef BANTAM_VIRTIO_BALLOON_BALLOON_H
+#define BANTAM_VIRTIO_BALLOON_BALLOON_H
 
 #include "vm/core/base.h"
 

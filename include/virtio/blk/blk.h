@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The block device (virtio 1.2, 5.2): one or several queues of requests in front of a back end
- * (devices/blk.h).
+ * (devices/block/blk.h).
  *
  * What is promised about data: a write is on stable storage when a FLUSH that the driver sent after
  * the write's completion is completed; or when the write itself is, if the driver did not negotiate
@@ -11,8 +11,8 @@
  * The size follows the back end: after blk_refresh has found another one, the driver gets a
  * configuration interrupt. Call blk_refresh without the device's lock.
  */
-#ifndef BANTAM_VIRTIO_BLK_H
-#define BANTAM_VIRTIO_BLK_H
+#ifndef BANTAM_VIRTIO_BLK_BLK_H
+#define BANTAM_VIRTIO_BLK_BLK_H
 
 #include "vm/core/base.h"
 

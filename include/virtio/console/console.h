@@ -15,8 +15,8 @@
  * Only a driver that negotiates MULTIPORT sees more than port 0. The feature is offered when there
  * is more to say than that port 0 is a console: two queues boot faster than four and a handshake.
  */
-#ifndef BANTAM_VIRTIO_CONSOLE_H
-#define BANTAM_VIRTIO_CONSOLE_H
+#ifndef BANTAM_VIRTIO_CONSOLE_CONSOLE_H
+#define BANTAM_VIRTIO_CONSOLE_CONSOLE_H
 
 #include "vm/core/base.h"
 

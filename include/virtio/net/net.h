@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The network device (virtio 1.2, 5.1): a card whose cable ends at a network back end
- * (devices/net.h).
+ * (devices/net/net.h).
  *
  * Offloads are those of the back end. Received frames are not filtered by address: the cable has
  * one guest at its end, which does that itself, and what it tells about addresses and modes is
@@ -11,8 +11,8 @@
  * an offload that was not agreed on), or when the device is reset. Without buffers, frames wait in
  * the back end.
  */
-#ifndef BANTAM_VIRTIO_NET_H
-#define BANTAM_VIRTIO_NET_H
+#ifndef BANTAM_VIRTIO_NET_NET_H
+#define BANTAM_VIRTIO_NET_NET_H
 
 #include "vm/core/base.h"
 

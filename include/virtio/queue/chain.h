@@ -10,8 +10,8 @@
  *
  * A cursor is a plain value: copy it to remember a place. No locks; one thread at a time per chain.
  */
-#ifndef BANTAM_VIRTIO_CHAIN_H
-#define BANTAM_VIRTIO_CHAIN_H
+#ifndef BANTAM_VIRTIO_QUEUE_CHAIN_H
+#define BANTAM_VIRTIO_QUEUE_CHAIN_H
 
 #include <sys/uio.h>
 

@@ -10,8 +10,8 @@
  * queue is. A broken rule is -EPROTO: the queue then gives no further chains until it is enabled
  * anew; chains in flight can still be pushed.
  */
-#ifndef BANTAM_VIRTIO_VIRTQUEUE_H
-#define BANTAM_VIRTIO_VIRTQUEUE_H
+#ifndef BANTAM_VIRTIO_QUEUE_VIRTQUEUE_H
+#define BANTAM_VIRTIO_QUEUE_VIRTQUEUE_H
 
 #include "virtio/queue/chain.h"
 #include "vm/core/base.h"

@@ -2,8 +2,8 @@
 /*
  * Virtio over MMIO (virtio 1.2, 4.2), version 2: a block of registers and a wire.
  */
-#ifndef BANTAM_VIRTIO_MMIO_H
-#define BANTAM_VIRTIO_MMIO_H
+#ifndef BANTAM_VIRTIO_TRANSPORT_MMIO_H
+#define BANTAM_VIRTIO_TRANSPORT_MMIO_H
 
 #include "vm/core/base.h"
 #include "vm/core/doorbell.h"

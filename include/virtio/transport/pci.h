@@ -9,8 +9,8 @@
  * the one that drivers find first: on every host a port write is decoded by the CPU, where a write
  * to memory may have to be emulated.
  */
-#ifndef BANTAM_VIRTIO_PCI_H
-#define BANTAM_VIRTIO_PCI_H
+#ifndef BANTAM_VIRTIO_TRANSPORT_PCI_H
+#define BANTAM_VIRTIO_TRANSPORT_PCI_H
 
 #include "vm/core/base.h"
 #include "vm/core/doorbell.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The verbs. Each takes its own arguments (argv[0] is the verb) and returns an exit code. */
-#ifndef BANTAM_VM_COMMANDS_H
-#define BANTAM_VM_COMMANDS_H
+#ifndef BANTAM_VM_CLI_COMMANDS_H
+#define BANTAM_VM_CLI_COMMANDS_H
 
 int command_run(int argc, char **argv);
 int command_pack(int argc, char **argv);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `bantam pack` is to make, as plain data. Opens nothing. */
-#ifndef BANTAM_VM_PACK_H
-#define BANTAM_VM_PACK_H
+#ifndef BANTAM_VM_CLI_PACK_H
+#define BANTAM_VM_CLI_PACK_H
 
 #include "loader/loader.h"
 #include "vm/core/base.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Shared by the probe guest (vm/probe_guest.S) and `bantam doctor`. */
-#ifndef BANTAM_VM_PROBE_GUEST_H
-#define BANTAM_VM_PROBE_GUEST_H
+/* Shared by the probe guest (vm/cli/probe_guest.S) and `bantam doctor`. */
+#ifndef BANTAM_VM_CLI_PROBE_GUEST_H
+#define BANTAM_VM_CLI_PROBE_GUEST_H
 
 #define PROBE_PORT 0x80
 

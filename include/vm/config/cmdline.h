@@ -3,8 +3,8 @@
  * The kernel's command line: default words that help a guest under Bantam, then the user's own.
  * A default is left out when the user says anything about the same key himself.
  */
-#ifndef BANTAM_VM_CMDLINE_H
-#define BANTAM_VM_CMDLINE_H
+#ifndef BANTAM_VM_CONFIG_CMDLINE_H
+#define BANTAM_VM_CONFIG_CMDLINE_H
 
 #include "vm/core/base.h"
 

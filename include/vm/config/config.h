@@ -4,8 +4,8 @@
  * nothing; config_validate checks what concerns more than one option. Strings belong to the
  * config: they point into argv or into its own storage, freed by config_destroy.
  */
-#ifndef BANTAM_VM_CONFIG_H
-#define BANTAM_VM_CONFIG_H
+#ifndef BANTAM_VM_CONFIG_CONFIG_H
+#define BANTAM_VM_CONFIG_CONFIG_H
 
 #include "devices/block/blk.h"
 #include "devices/net/net.h"

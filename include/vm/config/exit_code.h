@@ -3,8 +3,8 @@
  * How `bantam` ends. Part of the interface: scripts tell a guest's end by it, so a number is never
  * given another meaning. Help prints the same list; tests hold the manual page to it.
  */
-#ifndef BANTAM_VM_EXIT_CODE_H
-#define BANTAM_VM_EXIT_CODE_H
+#ifndef BANTAM_VM_CONFIG_EXIT_CODE_H
+#define BANTAM_VM_CONFIG_EXIT_CODE_H
 
 enum exit_code {
 	EXIT_POWEROFF,	   /* the guest powered off, or its flat program halted; a verb succeeded */

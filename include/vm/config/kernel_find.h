@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which kernel to boot when none was named: the newest one of a directory such as /boot. */
-#ifndef BANTAM_VM_KERNEL_FIND_H
-#define BANTAM_VM_KERNEL_FIND_H
+#ifndef BANTAM_VM_CONFIG_KERNEL_FIND_H
+#define BANTAM_VM_CONFIG_KERNEL_FIND_H
 
 #include <limits.h>
 

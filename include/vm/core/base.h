@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What every file may use: sizes, checked arithmetic, attributes. Knows nothing of the VMM. */
-#ifndef BANTAM_VM_BASE_H
-#define BANTAM_VM_BASE_H
+#ifndef BANTAM_VM_CORE_BASE_H
+#define BANTAM_VM_CORE_BASE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,8 +9,8 @@
  * bus cuts a wider access into pieces, lowest address first. Bytes that no region serves read as
  * all-ones and swallow writes.
  */
-#ifndef BANTAM_VM_BUS_H
-#define BANTAM_VM_BUS_H
+#ifndef BANTAM_VM_CORE_BUS_H
+#define BANTAM_VM_CORE_BUS_H
 
 #include "vm/core/base.h"
 

@@ -7,8 +7,8 @@
  * that was about to run still runs, so it takes its device's lock and looks whether it is still
  * wanted (compare the deadline). disarm_sync waits; call it in destructors, holding no lock.
  */
-#ifndef BANTAM_VM_CLOCK_H
-#define BANTAM_VM_CLOCK_H
+#ifndef BANTAM_VM_CORE_CLOCK_H
+#define BANTAM_VM_CORE_CLOCK_H
 
 #include "vm/core/base.h"
 

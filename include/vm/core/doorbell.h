@@ -5,8 +5,8 @@
  * leaving the guest for the monitor. Nobody depends on it: where there is no listener, or it
  * refuses one, the write arrives at the bus handler as any other does, and does the same.
  */
-#ifndef BANTAM_VM_DOORBELL_H
-#define BANTAM_VM_DOORBELL_H
+#ifndef BANTAM_VM_CORE_DOORBELL_H
+#define BANTAM_VM_CORE_DOORBELL_H
 
 #include "vm/core/base.h"
 

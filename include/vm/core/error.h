@@ -6,8 +6,8 @@
  * allowed: the text is dropped) and returns a negative errno. The text says what failed, on what
  * and why, without the "bantam: " prefix and without a newline.
  */
-#ifndef BANTAM_VM_ERROR_H
-#define BANTAM_VM_ERROR_H
+#ifndef BANTAM_VM_CORE_ERROR_H
+#define BANTAM_VM_CORE_ERROR_H
 
 #include "vm/core/base.h"
 

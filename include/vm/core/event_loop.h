@@ -3,8 +3,8 @@
  * An event loop over epoll. A source is embedded in its owner; its function runs on the loop's
  * thread with no lock of the loop held.
  */
-#ifndef BANTAM_VM_EVENT_LOOP_H
-#define BANTAM_VM_EVENT_LOOP_H
+#ifndef BANTAM_VM_CORE_EVENT_LOOP_H
+#define BANTAM_VM_CORE_EVENT_LOOP_H
 
 #include <sys/epoll.h>
 

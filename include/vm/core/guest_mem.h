@@ -3,11 +3,11 @@
  * The guest's physical memory: sorted, non-overlapping regions {gpa, size, hva}.
  *
  * Regions are added while the machine is built and never change while vCPUs run, so nothing here
- * takes a lock. The memory behind a region belongs to whoever added it (vm/ram.c, or a test).
- * Guest code may write it at any moment: copy a value once, check the copy, use the copy.
+ * takes a lock. The memory behind a region belongs to whoever added it (vm/machine/ram.c, or a
+ * test). Guest code may write it at any moment: copy a value once, check the copy, use the copy.
  */
-#ifndef BANTAM_VM_GUEST_MEM_H
-#define BANTAM_VM_GUEST_MEM_H
+#ifndef BANTAM_VM_CORE_GUEST_MEM_H
+#define BANTAM_VM_CORE_GUEST_MEM_H
 
 #include <sys/uio.h>
 

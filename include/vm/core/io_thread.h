@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A thread that runs an event loop: for I/O that shall go on beside the console and the vCPUs. */
-#ifndef BANTAM_VM_IO_THREAD_H
-#define BANTAM_VM_IO_THREAD_H
+#ifndef BANTAM_VM_CORE_IO_THREAD_H
+#define BANTAM_VM_CORE_IO_THREAD_H
 
 #include "vm/core/base.h"
 

@@ -4,8 +4,8 @@
  * is behind them (KVM's irqchip, a test) is not its business. Both may be called from any thread
  * and never block. A zeroed line or sink is not connected.
  */
-#ifndef BANTAM_VM_IRQ_H
-#define BANTAM_VM_IRQ_H
+#ifndef BANTAM_VM_CORE_IRQ_H
+#define BANTAM_VM_CORE_IRQ_H
 
 #include "vm/core/base.h"
 

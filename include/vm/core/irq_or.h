@@ -3,8 +3,8 @@
  * Several devices on one level-triggered wire: it is high while any of them pulls it up. Embedded
  * in its owner; each input is an irq_line of its own.
  */
-#ifndef BANTAM_VM_IRQ_OR_H
-#define BANTAM_VM_IRQ_OR_H
+#ifndef BANTAM_VM_CORE_IRQ_OR_H
+#define BANTAM_VM_CORE_IRQ_OR_H
 
 #include <pthread.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The machine's fixed addresses. Only #defines without types and without suffixes: the ACPI source
- * (loader/dsdt.asl) is run through the preprocessor with this file too.
+ * (loader/acpi/dsdt.asl) is run through the preprocessor with this file too.
  *
  *   0            640 KiB .. 1 MiB           3 GiB            4 GiB              256 GiB   320 GiB
  *   | RAM        | legacy hole, part of RAM | 32-bit hole    | RAM above 4 GiB  | 64-bit  | RAM
  *   |            | for the guest: ACPI      | BARs ECAM APIC |                  | BARs    |
  */
-#ifndef BANTAM_VM_LAYOUT_H
-#define BANTAM_VM_LAYOUT_H
+#ifndef BANTAM_VM_CORE_LAYOUT_H
+#define BANTAM_VM_CORE_LAYOUT_H
 
 /* RAM */
 #define LAYOUT_LOW_RAM_END    0xC0000000 /* RAM below 4 GiB ends here at the latest */

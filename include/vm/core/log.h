@@ -5,8 +5,8 @@
  *
  * Thread-safe. A reader that has stopped is waited for a moment (20 ms); then the line is dropped.
  */
-#ifndef BANTAM_VM_LOG_H
-#define BANTAM_VM_LOG_H
+#ifndef BANTAM_VM_CORE_LOG_H
+#define BANTAM_VM_CORE_LOG_H
 
 #include <stdatomic.h>
 

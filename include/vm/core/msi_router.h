@@ -7,8 +7,8 @@
  *
  * Called under the locks of PCI bus, device and MSI-X; must not call back.
  */
-#ifndef BANTAM_VM_MSI_ROUTER_H
-#define BANTAM_VM_MSI_ROUTER_H
+#ifndef BANTAM_VM_CORE_MSI_ROUTER_H
+#define BANTAM_VM_CORE_MSI_ROUTER_H
 
 #include "vm/core/base.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_VM_SPARSE_ALLOC_H
-#define BANTAM_VM_SPARSE_ALLOC_H
+#ifndef BANTAM_VM_CORE_SPARSE_ALLOC_H
+#define BANTAM_VM_CORE_SPARSE_ALLOC_H
 
 #include <stddef.h>
 

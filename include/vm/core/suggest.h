@@ -8,8 +8,8 @@
  *	for each name: suggest_offer(&s, name);
  *	best = suggest_best(&s);
  */
-#ifndef BANTAM_VM_SUGGEST_H
-#define BANTAM_VM_SUGGEST_H
+#ifndef BANTAM_VM_CORE_SUGGEST_H
+#define BANTAM_VM_CORE_SUGGEST_H
 
 #include "vm/core/base.h"
 

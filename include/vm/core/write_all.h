@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_VM_WRITE_ALL_H
-#define BANTAM_VM_WRITE_ALL_H
+#ifndef BANTAM_VM_CORE_WRITE_ALL_H
+#define BANTAM_VM_CORE_WRITE_ALL_H
 
 #include <stddef.h>
 

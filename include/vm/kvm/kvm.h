@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * KVM: the host's device, opened once, and a VM on it, made anew for each boot of the guest. Only
- * vm/kvm*.c and vcpu/ know <linux/kvm.h>.
+ * vm/kvm/ and vcpu/ know <linux/kvm.h>.
  */
-#ifndef BANTAM_VM_KVM_H
-#define BANTAM_VM_KVM_H
+#ifndef BANTAM_VM_KVM_KVM_H
+#define BANTAM_VM_KVM_KVM_H
 
 #include "vm/core/base.h"
 #include "vm/core/doorbell.h"
@@ -54,7 +54,7 @@ struct irq_line kvm_vm_irq_line(struct kvm_vm *vm, unsigned int gsi);
 /* Sends messages without a route of their own (KVM_SIGNAL_MSI). */
 struct msi_sink kvm_vm_msi_sink(struct kvm_vm *vm);
 
-/* Messages by eventfd (KVM_IRQFD), see vm/kvm_routes.c. Any thread. */
+/* Messages by eventfd (KVM_IRQFD), see vm/kvm/kvm_routes.c. Any thread. */
 struct msi_router kvm_vm_msi_router(struct kvm_vm *vm);
 
 /* Doorbells as ioeventfds (KVM_IOEVENTFD). Any thread. */

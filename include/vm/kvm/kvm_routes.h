@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* KVM's table of interrupt routes, behind struct msi_router. For vm/kvm.c alone. */
-#ifndef BANTAM_VM_KVM_ROUTES_H
-#define BANTAM_VM_KVM_ROUTES_H
+/* KVM's table of interrupt routes, behind struct msi_router. For vm/kvm/kvm.c alone. */
+#ifndef BANTAM_VM_KVM_KVM_ROUTES_H
+#define BANTAM_VM_KVM_KVM_ROUTES_H
 
 #include "vm/core/msi_router.h"
 

@@ -3,8 +3,8 @@
  * The disks of a configuration on the host's side: opened and locked once, before the first boot,
  * with the threads that serve them. They outlive every machine that uses them.
  */
-#ifndef BANTAM_VM_DISKS_H
-#define BANTAM_VM_DISKS_H
+#ifndef BANTAM_VM_MACHINE_DISKS_H
+#define BANTAM_VM_MACHINE_DISKS_H
 
 #include "vm/config/config.h"
 #include "vm/core/base.h"

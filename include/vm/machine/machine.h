@@ -6,8 +6,8 @@
  *
  * Threads: everything here is called by the VM's main thread, except as noted.
  */
-#ifndef BANTAM_VM_MACHINE_H
-#define BANTAM_VM_MACHINE_H
+#ifndef BANTAM_VM_MACHINE_MACHINE_H
+#define BANTAM_VM_MACHINE_MACHINE_H
 
 #include <stdatomic.h>
 #include <stdio.h>

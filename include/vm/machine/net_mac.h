@@ -3,8 +3,8 @@
  * Addresses of network cards for which none was given: the same in each run, so that the guest and
  * those who give out IP addresses know the card again, and other ones for other cards.
  */
-#ifndef BANTAM_VM_NET_MAC_H
-#define BANTAM_VM_NET_MAC_H
+#ifndef BANTAM_VM_MACHINE_NET_MAC_H
+#define BANTAM_VM_MACHINE_NET_MAC_H
 
 #include "vm/core/base.h"
 

@@ -3,11 +3,11 @@
  * The networks of a configuration on the host's side: opened once, before the first boot, with the
  * thread that serves them all. They outlive every machine that uses them.
  *
- * Back ends belong to the thread (devices/net.h). So it is held while a machine is built or taken
- * apart, which attaches to them and detaches.
+ * Back ends belong to the thread (devices/net/net.h). So it is held while a machine is built or
+ * taken apart, which attaches to them and detaches.
  */
-#ifndef BANTAM_VM_NETS_H
-#define BANTAM_VM_NETS_H
+#ifndef BANTAM_VM_MACHINE_NETS_H
+#define BANTAM_VM_MACHINE_NETS_H
 
 #include "vm/config/config.h"
 #include "vm/core/base.h"

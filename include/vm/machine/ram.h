@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's RAM: anonymous memory, aligned for huge pages, spread over the guest-physical map as
- * vm/layout.h says. Not reserved up front, so a guest may have more than the host has free.
+ * vm/core/layout.h says. Not reserved up front, so a guest may have more than the host has free.
  */
-#ifndef BANTAM_VM_RAM_H
-#define BANTAM_VM_RAM_H
+#ifndef BANTAM_VM_MACHINE_RAM_H
+#define BANTAM_VM_MACHINE_RAM_H
 
 #include "vm/core/base.h"
 

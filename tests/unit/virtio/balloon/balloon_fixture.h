@@ -19,7 +19,7 @@ enum {
 	INFLATE = 0,
 	DEFLATE = 1,
 	STATS = 2,
-	REPORTING_LINUX = 3, /* see virtio/balloon.c */
+	REPORTING_LINUX = 3, /* see virtio/balloon/balloon.c */
 	REPORTING = 4,
 	/* Pages of the rig's RAM are counted from its start. The first half is for rings and
 	 * arrays. */

@@ -2,7 +2,7 @@
 /*
  * A block back end for tests of the device in front of it: a disk in memory that finishes requests
  * at once or when it is told to, fails as it is told to, keeps a record, and holds its user to the
- * contract of devices/blk.h: a breach ends the test.
+ * contract of devices/block/blk.h: a breach ends the test.
  *
  * Two contents: what reads find, and what would be left if the power went, which is as little as a
  * disk may keep. Only the first VBF_BYTES are there: beyond them reads find zeros, and writes are

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupts for frames sent, and how long they may be put off (virtio/net_tx.c; 2.7.7, 2.7.10). */
+/* Interrupts for frames sent, and how long they may be put off
+ * (virtio/net/net_tx.c; 2.7.7, 2.7.10). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
