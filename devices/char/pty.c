@@ -4,8 +4,10 @@
  * duplicates of the master while the slave is open, and nothing otherwise.
  *
  * A master without a slave hangs up: epoll would say so for ever. So it is taken out of the loop,
- * and a timer looks for the next opener; it runs only as long as nobody is there. The master counts
- * as hung up only once a slave was closed, hence the open and close in the constructor.
+ * and a timer looks for the next opener; it runs only as long as nobody is there. Somebody who has
+ * come and gone between two looks (`echo ls > /dev/pts/5`) has left what was written in the master.
+ * The master counts as hung up only once a slave was closed, hence the open and close in the
+ * constructor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -103,12 +105,19 @@ static bool connect_halves(struct pty *pty)
 	return true;
 }
 
+/* Somebody is there, or was, and has left something to read. */
+static bool has_opener(const struct pty *pty)
+{
+	struct pollfd pfd = {.fd = pty->master, .events = POLLIN};
+
+	return poll(&pfd, 1, 0) >= 0 && (!(pfd.revents & POLLHUP) || (pfd.revents & POLLIN));
+}
+
 static void on_opener_timer(void *opaque)
 {
 	struct pty *pty = opaque;
-	struct pollfd pfd = {.fd = pty->master};
 
-	if (poll(&pfd, 1, 0) < 0 || (pfd.revents & POLLHUP) || !connect_halves(pty))
+	if (!has_opener(pty) || !connect_halves(pty))
 		watch(pty);
 	else
 		chardev_notify_event(&pty->dev, CHARDEV_CONNECTED);

@@ -137,6 +137,30 @@ static void test_last_words(void **state)
 	assert_int_equal(fix->disconnects, 1);
 }
 
+/* It comes and goes between two looks for somebody. */
+static void test_short_visit(void **state)
+{
+	struct char_fixture *fix = *state;
+	int fd;
+
+	for (unsigned int i = 1; i <= 2; i++) {
+		fd = open_slave(fix);
+		assert_int_equal(write(fd, "reboot\n", 7), 7);
+		close(fd);
+		let_pass(fix);
+		assert_int_equal(fix->rx_len, 7 * i);
+		assert_memory_equal(fix->rx + fix->rx_len - 7, "reboot\n", 7);
+		assert_int_equal(fix->connects, i);
+		assert_int_equal(fix->disconnects, i);
+		assert_false(chardev_connected(fix->dev));
+	}
+	/* One who says nothing leaves no trace. */
+	fd = open_slave(fix);
+	close(fd);
+	let_pass(fix);
+	assert_int_equal(fix->connects, 2);
+}
+
 static void test_megabyte_both_ways(void **state)
 {
 	struct char_fixture *fix = *state;
@@ -213,6 +237,7 @@ int main(void)
 		TEST(test_come_and_go),
 		TEST(test_hang_up_is_quiet),
 		TEST(test_last_words),
+		TEST(test_short_visit),
 		TEST(test_megabyte_both_ways),
 		TEST(test_stopped_reader),
 		TEST(test_leaves_with_output_waiting),
