@@ -140,10 +140,11 @@ static ssize_t slirp_recv(struct net *net, unsigned int queue, const struct iove
 static void slirp_rx_enable(struct net *net, unsigned int queue, bool on)
 {
 	struct net_slirp *s = to_slirp(net);
+	const bool before = s->rx_on;
 
 	(void)queue;
 	s->rx_on = on;
-	if (on && s->ring.used)
+	if (on && !before && s->ring.used)
 		net_slirp_wake(s);
 }
 

@@ -65,6 +65,9 @@ static int start(void *opaque)
 	vnet->recv_offloads = net_recv_offloads(chosen);
 	vnet->pairs = 1;
 	vnet->stale = true;
+	/* The back end need not remember that it was full; where it still is, it says so again. */
+	for (unsigned int i = 0; i < vnet->config.max_pairs; i++)
+		vnet->pair[i].tx_blocked = false;
 	return 0;
 }
 
@@ -320,7 +323,6 @@ static bool init(struct virtio_net *vnet, const struct virtio_net_config *config
 		rx->pair = i;
 		rx->spill = vnet->buffers + i * (size_t)NET_MAX_FRAME;
 		rx->expected = NET_MAX_FRAME;
-		rx->on = true;
 	}
 	vnet->bounce = vnet->buffers + config->max_pairs * (size_t)NET_MAX_FRAME;
 	return true;

@@ -84,8 +84,11 @@ static bool set_pairs(struct virtio_net *vnet, struct virtq_cursor *data)
 		vnet->pair[i].rx.frame = 0;
 	for (unsigned int q = 2 * pairs; vnet->vhost && q < 2 * before; q++)
 		net_vhost_stop(vnet, q);
-	for (unsigned int q = 2 * before; q < 2 * pairs; q++)
-		virtio_device_kick_again(vnet->vdev, q);
+	for (unsigned int i = before; i < pairs; i++) {
+		vnet->pair[i].tx_blocked = false;
+		virtio_device_kick_again(vnet->vdev, 2 * i);
+		virtio_device_kick_again(vnet->vdev, 2 * i + 1);
+	}
 	return true;
 }
 

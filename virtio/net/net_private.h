@@ -55,15 +55,13 @@ struct net_rx {
 	/* A frame that is not delivered yet: its first `direct` bytes are in the chains, the rest
 	 * is in the spill. 0: there is none. */
 	size_t frame, direct;
-
-	bool on; /* what the back end was told */
 };
 
 struct net_vhost;
 
 struct net_pair {
 	struct net_rx rx;
-	bool tx_blocked; /* send gave -EAGAIN, writable will come; outlives a reset */
+	bool tx_blocked; /* send gave -EAGAIN, writable will come */
 };
 
 struct virtio_net {

@@ -309,13 +309,12 @@ static enum result run(struct net_rx *rx)
 /*
  * What a turn leaves over is no further kick's business: the back end still has it, and says so.
  * A pair that is not in use has no queue either: with few pairs, its number is the control queue's.
+ * What the back end was told before is not kept here: it begins anew with a queue that comes back
+ * into use, and a copy that is wrong once is a back end that calls for ever.
  */
 void net_rx_run(struct net_rx *rx)
 {
 	const bool on = in_use(rx) && run(rx) != NO_BUFFER && in_use(rx);
 
-	if (on == rx->on)
-		return;
-	rx->on = on;
 	rx->vnet->net->ops->rx_enable(rx->vnet->net, rx->pair, on);
 }

@@ -74,7 +74,7 @@ struct net_info {
 struct net_listener {
 	/* There is a frame to fetch; comes again and again while rx is enabled for the queue. */
 	void (*ready)(void *opaque, unsigned int queue);
-	/* After send gave -EAGAIN: try again. */
+	/* After send gave -EAGAIN: try again. Not for a queue that goes out of use meanwhile. */
 	void (*writable)(void *opaque, unsigned int queue);
 	/* The cable was plugged in or out (net_link says which). */
 	void (*link_changed)(void *opaque);
@@ -95,7 +95,10 @@ struct net_ops {
 	 * none. A frame that is longer than the iovecs is dropped: -EMSGSIZE.
 	 */
 	ssize_t (*recv)(struct net *net, unsigned int queue, const struct iovec *iov, int num_iov);
-	/* Whether ready is wanted; true at first. */
+	/*
+	 * Whether ready is wanted, which may have been said before. True at first, and again for a
+	 * queue that comes into use.
+	 */
 	void (*rx_enable)(struct net *net, unsigned int queue, bool on);
 	/* What recv may deliver from now on, of info.recv_offloads. 0 or -errno. */
 	int (*set_offloads)(struct net *net, uint32_t offloads);

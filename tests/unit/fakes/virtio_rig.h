@@ -28,6 +28,7 @@ enum {
 	RIG_MSI_ADDR = 0xfee00000,
 	RIG_MAX_BELLS = 16,
 	RIG_MAX_ROUTES = 16,
+	RIG_MAX_STEPS = 200000, /* of the loop, until it has nothing to do */
 };
 
 struct rig_route {

@@ -104,7 +104,7 @@ static int send_frame(
 	struct fake_frame *frame;
 	uint8_t *to;
 
-	CHECK(fake->listener && queue < fake->pairs && !fake->waiting[queue]);
+	CHECK(fake->listener && queue < fake->pairs);
 	CHECK(total(iov, num) == len && len >= NET_MIN_FRAME && len <= NET_MAX_FRAME);
 	fake->sends++;
 	if (fake->on_send)
@@ -157,9 +157,9 @@ static void rx_enable(struct net *net, unsigned int queue, bool on)
 {
 	struct fake_net *fake = fake_of(net);
 
-	CHECK(queue < FAKE_NET_QUEUES && fake->rx_on[queue] != on);
+	CHECK(queue < FAKE_NET_QUEUES);
+	fake->enables += fake->rx_on[queue] != on;
 	fake->rx_on[queue] = on;
-	fake->enables++;
 }
 
 static int set_offloads(struct net *net, uint32_t offloads)
@@ -182,6 +182,11 @@ static int set_queues(struct net *net, unsigned int pairs)
 	fake->queues_set++;
 	if (fake->fail_queues)
 		return fake->fail_queues;
+	/* A queue out of use is not looked at, and begins anew when it comes back. */
+	for (unsigned int q = pairs; q < fake->pairs; q++)
+		fake->rx_on[q] = fake->waiting[q] = false;
+	for (unsigned int q = MAX(fake->pairs, 1U); q < pairs; q++)
+		fake->rx_on[q] = true;
 	fake->pairs = pairs;
 	return 0;
 }
