@@ -201,6 +201,10 @@ static int set_script(void *opaque, const char *value, struct error *err)
 {
 	struct net_config *net = opaque;
 
+	if (!strcmp(value, "no"))
+		return error_set(err, -EINVAL,
+			"--net: script: 'no' (here: none, or leave it out; a file of that name is "
+			"./no)");
 	net->script = strcmp(value, "none") != 0 ? value : NULL;
 	return only(net, NET_TAP, "script", err);
 }
