@@ -334,6 +334,12 @@ void machine_stop(struct machine *m)
 		vcpu_join(m->vcpus[i]);
 }
 
+void machine_tell_paused(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_tell_paused(m->vcpus[i]);
+}
+
 void machine_power_button(struct machine *m)
 {
 	acpi_pm_power_button(m->acpi_pm);
