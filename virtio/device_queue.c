@@ -333,18 +333,21 @@ int virtio_device_lend(struct virtio_device *vdev, unsigned int q, struct virtio
 		return rc;
 	queue->lent = true;
 	ret->size = virtqueue_areas(queue->vq, &ret->desc, &ret->avail, &ret->used);
+	ret->position = virtqueue_position(queue->vq);
 	ret->kick_fd = queue->kick_fd;
 	ret->irq_fd = virtio_device_irq_fd(vdev, q);
 	return 0;
 }
 
-void virtio_device_take_back(struct virtio_device *vdev, unsigned int q)
+void virtio_device_take_back(struct virtio_device *vdev, unsigned int q, uint16_t position)
 {
 	struct vdev_queue *queue = &vdev->queues[q];
 
-	if (queue->lent)
-		event_loop_modify(vdev->config.loop, &queue->source, EPOLLIN);
+	if (!queue->lent)
+		return;
+	event_loop_modify(vdev->config.loop, &queue->source, EPOLLIN);
 	queue->lent = false;
+	virtqueue_resume(queue->vq, position);
 }
 
 int virtio_device_irq_fd(const struct virtio_device *vdev, unsigned int q)

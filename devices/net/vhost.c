@@ -99,7 +99,7 @@ static int set_file(
 static int set_layout(const struct vhost_sys *sys, int fd, const struct vhost_ring_config *ring)
 {
 	struct vhost_vring_state size = {.index = ring->index, .num = ring->size};
-	struct vhost_vring_state base = {.index = ring->index, .num = 0};
+	struct vhost_vring_state base = {.index = ring->index, .num = ring->base};
 	struct vhost_vring_addr areas = {.index = ring->index,
 		.desc_user_addr = (uintptr_t)ring->desc,
 		.avail_user_addr = (uintptr_t)ring->avail,
@@ -124,9 +124,16 @@ int vhost_start_ring(const struct vhost_sys *sys, int fd, const struct vhost_rin
 	return rc < 0 ? rc : set_file(sys, fd, VHOST_NET_SET_BACKEND, ring->index, ring->tap_fd);
 }
 
-void vhost_stop_ring(const struct vhost_sys *sys, int fd, unsigned int index)
+int vhost_stop_ring(const struct vhost_sys *sys, int fd, unsigned int index, uint16_t *base)
 {
+	struct vhost_vring_state state = {.index = index};
+	int rc;
+
 	set_file(sys, fd, VHOST_NET_SET_BACKEND, index, -1);
+	rc = sys->ioctl(sys, fd, VHOST_GET_VRING_BASE, &state);
+	if (!rc)
+		*base = (uint16_t)state.num;
+	return rc;
 }
 
 int vhost_set_call(const struct vhost_sys *sys, int fd, unsigned int index, int call_fd)

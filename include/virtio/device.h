@@ -205,13 +205,17 @@ struct virtio_lent {
 	uint16_t size; /* entries */
 	const void *desc, *avail;
 	void *used;
+	uint16_t position; /* the available index to begin at */
 	int kick_fd;
 	/* Interrupts the driver when it is signalled; -1: only virtio_device_interrupt does. */
 	int irq_fd;
 };
 int virtio_device_lend(struct virtio_device *vdev, unsigned int q, struct virtio_lent *ret);
-/* What was counted meanwhile is a kick. Harmless if q is not lent. */
-void virtio_device_take_back(struct virtio_device *vdev, unsigned int q);
+/*
+ * What was counted meanwhile is a kick. All chains before position have been used, and none behind
+ * it has been touched; who is lent q next, begins there. Harmless if q is not lent.
+ */
+void virtio_device_take_back(struct virtio_device *vdev, unsigned int q, uint16_t position);
 int virtio_device_irq_fd(const struct virtio_device *vdev, unsigned int q);
 void virtio_device_interrupt(struct virtio_device *vdev, unsigned int q);
 

@@ -67,6 +67,27 @@ static bool ack_announcement(struct virtio_net *vnet, struct virtq_cursor *data)
 	return true;
 }
 
+/* Before the back end stops serving these pairs. */
+static void take_out(struct virtio_net *vnet, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++) {
+		vnet->pair[i].rx.frame = 0;
+		if (!vnet->vhost)
+			continue;
+		net_vhost_stop(vnet, 2 * i);
+		net_vhost_stop(vnet, 2 * i + 1);
+	}
+}
+
+static void put_in(struct virtio_net *vnet, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++) {
+		vnet->pair[i].tx_blocked = false;
+		virtio_device_kick_again(vnet->vdev, 2 * i);
+		virtio_device_kick_again(vnet->vdev, 2 * i + 1);
+	}
+}
+
 static bool set_pairs(struct virtio_net *vnet, struct virtq_cursor *data)
 {
 	const unsigned int before = vnet->pairs;
@@ -76,19 +97,15 @@ static bool set_pairs(struct virtio_net *vnet, struct virtq_cursor *data)
 	if (!read_data(data, &value, sizeof(value)))
 		return false;
 	pairs = le16toh(value);
-	if (!pairs || pairs > vnet->config.max_pairs ||
-		vnet->net->ops->set_queues(vnet->net, pairs) < 0)
+	if (!pairs || pairs > vnet->config.max_pairs)
 		return false;
-	vnet->pairs = pairs;
-	for (unsigned int i = pairs; i < before; i++)
-		vnet->pair[i].rx.frame = 0;
-	for (unsigned int q = 2 * pairs; vnet->vhost && q < 2 * before; q++)
-		net_vhost_stop(vnet, q);
-	for (unsigned int i = before; i < pairs; i++) {
-		vnet->pair[i].tx_blocked = false;
-		virtio_device_kick_again(vnet->vdev, 2 * i);
-		virtio_device_kick_again(vnet->vdev, 2 * i + 1);
+	take_out(vnet, pairs, before);
+	if (vnet->net->ops->set_queues(vnet->net, pairs) < 0) {
+		put_in(vnet, pairs, before);
+		return false;
 	}
+	vnet->pairs = pairs;
+	put_in(vnet, before, pairs);
 	return true;
 }
 

@@ -5,11 +5,13 @@
  * queue stays here, and so do all decisions.
  *
  *	kick of a queue		start_ring: lent to the kernel, which gets the eventfds
- *	reset of a queue	net_vhost_stop: the kernel lets go of it, and has finished then
+ *	reset of a queue,	net_vhost_stop: the kernel lets go of it, has finished then, and
+ *	pair out of use		says how far it has come
  *
  * A queue is lent with its first kick, not when the driver starts: what the driver has agreed on is
  * with the back end by then, and everything is on the loop's thread. So a queue that is reset and
- * enabled again comes back the same way.
+ * enabled again comes back the same way, from its beginning; and so does one of a pair that is out
+ * of use for a while, from where it was.
  *
  * The kernel interrupts the driver by the vector's own eventfd. Where there is none (over MMIO, or
  * without MSI-X) it signals one of ours. What it finds wrong with a queue it tells by `error`, and
@@ -89,11 +91,12 @@ static int start_ring(struct vhost_ring *ring)
 	config.desc = lent.desc;
 	config.avail = lent.avail;
 	config.used = lent.used;
+	config.base = lent.position;
 	config.kick_fd = lent.kick_fd;
 	config.call_fd = call_fd(ring, lent.irq_fd);
 	rc = vhost_start_ring(vnet->vhost->sys, pair_of(ring)->fd, &config);
 	if (rc < 0) {
-		virtio_device_take_back(vnet->vdev, ring->q);
+		virtio_device_take_back(vnet->vdev, ring->q, lent.position);
 		return rc;
 	}
 	ring->on = true;
@@ -118,12 +121,17 @@ void net_vhost_kick(struct virtio_net *vnet, unsigned int q)
 void net_vhost_stop(struct virtio_net *vnet, unsigned int q)
 {
 	struct vhost_ring *ring = ring_of(vnet, q);
+	uint16_t position = 0;
+	int rc;
 
 	if (!ring->on)
 		return;
-	vhost_stop_ring(vnet->vhost->sys, pair_of(ring)->fd, q % NUM_RINGS);
+	rc = vhost_stop_ring(vnet->vhost->sys, pair_of(ring)->fd, q % NUM_RINGS, &position);
 	ring->on = false;
-	virtio_device_take_back(vnet->vdev, q);
+	virtio_device_take_back(vnet->vdev, q, position);
+	if (rc < 0)
+		virtio_device_queue_error(vnet->vdev, q,
+			"queue %u: vhost-net does not say how far it is: %s", q, strerror(-rc));
 }
 
 void net_vhost_irq_moved(struct virtio_net *vnet, unsigned int q)

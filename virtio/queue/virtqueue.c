@@ -150,6 +150,20 @@ uint16_t virtqueue_areas(
 	return vq->size;
 }
 
+uint16_t virtqueue_position(const struct virtqueue *vq)
+{
+	return vq->next_avail;
+}
+
+/* What was taken has been used, one for one; and its interrupts have been seen to. */
+void virtqueue_resume(struct virtqueue *vq, uint16_t position)
+{
+	assert(!virtqueue_in_flight(vq));
+	vq->avail_idx = vq->next_avail = position;
+	vq->next_used = vq->published = vq->settled = position;
+	vq->push_seq = position;
+}
+
 unsigned int virtqueue_in_flight(const struct virtqueue *vq)
 {
 	return vq->enabled ? (unsigned int)(vq->size - vq->num_free) : 0;

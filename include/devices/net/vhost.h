@@ -36,6 +36,7 @@ int vhost_set_features(const struct vhost_sys *sys, int fd, uint64_t features);
 struct vhost_ring_config {
 	unsigned int index; /* 0 or 1 */
 	uint16_t size;	    /* entries */
+	uint16_t base;	    /* the available index to begin at */
 	const void *desc, *avail;
 	void *used;
 	/* Eventfds: the driver has something; is to be interrupted; has broken a rule. */
@@ -43,10 +44,13 @@ struct vhost_ring_config {
 	int tap_fd;
 };
 
-/* From the beginning of the ring, which does not run. Afterwards a kick is needed. */
+/* The ring does not run. Afterwards a kick is needed. */
 int vhost_start_ring(const struct vhost_sys *sys, int fd, const struct vhost_ring_config *ring);
-/* Returns when the kernel does not touch it any more. */
-void vhost_stop_ring(const struct vhost_sys *sys, int fd, unsigned int index);
+/*
+ * Returns when the kernel does not touch it any more, also where it does not say how far it has
+ * come: base is then left alone. What comes before that has been used.
+ */
+int vhost_stop_ring(const struct vhost_sys *sys, int fd, unsigned int index, uint16_t *base);
 /* Another call_fd for a ring that runs. */
 int vhost_set_call(const struct vhost_sys *sys, int fd, unsigned int index, int call_fd);
 

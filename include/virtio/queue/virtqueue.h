@@ -97,10 +97,15 @@ bool virtqueue_notify_on(struct virtqueue *vq);
 /* Whether a pop would find something (a chain or an error). */
 bool virtqueue_has_avail(struct virtqueue *vq);
 
-/* Where the areas of an enabled queue are, and its size: for somebody who serves it in our place.
+/*
+ * For somebody who serves the queue in our place, while no chain of it is in flight: where the
+ * areas are (the result is the size), and at which available index to begin. For us to go on
+ * afterwards: the index up to which chains have been used.
  */
 uint16_t virtqueue_areas(
 	const struct virtqueue *vq, const void **desc, const void **avail, void **used);
+uint16_t virtqueue_position(const struct virtqueue *vq);
+void virtqueue_resume(struct virtqueue *vq, uint16_t position);
 
 unsigned int virtqueue_in_flight(const struct virtqueue *vq);
 /* Ends the queue over a rule, given as static text, that its user found broken; -EPROTO. */

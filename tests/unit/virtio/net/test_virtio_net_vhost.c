@@ -27,7 +27,7 @@ enum { VHOST_FD = 1000, TAP_FD = 2000, PAIRS = 2, RINGS = 2 };
 		VIRTIO_NET_F_MQ)
 
 struct ring {
-	struct vhost_vring_state size, base;
+	uint16_t size, last_avail, last_used;
 	struct vhost_vring_addr areas;
 	int kick, call, error, tap; /* -1: none */
 };
@@ -44,6 +44,7 @@ static struct {
 	} pairs[PAIRS];
 	uint64_t knows;
 	unsigned int calls, fail_at; /* the call that fails, from 1 on */
+	bool refuse_base;
 } kernel;
 
 static int tap_fd(struct net *net, unsigned int queue)
@@ -52,15 +53,62 @@ static int tap_fd(struct net *net, unsigned int queue)
 	return TAP_FD + (int)queue;
 }
 
-/* The kernel refuses changes to a ring that runs. */
+/* ---- rings, as the kernel serves them ---- */
+
+static uint16_t *area(uint64_t address, size_t off)
+{
+	return (uint16_t *)(uintptr_t)(address + off);
+}
+
+/* The used index of a ring that begins to run is what its memory says. */
+static int set_backend(struct ring *ring, int tap)
+{
+	if (tap >= 0)
+		ring->last_used = *area(ring->areas.used_user_addr, 2);
+	ring->tap = tap;
+	return 0;
+}
+
+static void signal_fd(int fd)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+}
+
+/* Uses up to max chains; a driver cannot be further ahead than the ring is long. */
+static unsigned int serve(struct ring *r, unsigned int max)
+{
+	const uint16_t avail_idx = *area(r->areas.avail_user_addr, 2);
+	unsigned int n = 0;
+
+	assert_true(r->tap >= 0);
+	if ((uint16_t)(avail_idx - r->last_avail) > r->size) {
+		signal_fd(r->error);
+		return 0;
+	}
+	for (; n < max && r->last_avail != avail_idx; n++) {
+		const size_t from = 4 + 2 * (size_t)(r->last_avail++ % r->size);
+		const size_t to = 4 + 8 * (size_t)(r->last_used++ % r->size);
+		const uint32_t elem[] = {*area(r->areas.avail_user_addr, from), 0};
+
+		memcpy(area(r->areas.used_user_addr, to), elem, sizeof(elem));
+		*area(r->areas.used_user_addr, 2) = r->last_used;
+	}
+	return n;
+}
+
+/* ---- what it is asked for ---- */
+
+/* It refuses changes to a ring that runs. */
 static int set_file(unsigned int pair, unsigned long request, const struct vhost_vring_file *file)
 {
 	struct ring *ring = &kernel.pairs[pair].rings[file->index];
 
 	assert_true(file->index < RINGS);
 	if (request == VHOST_NET_SET_BACKEND)
-		ring->tap = file->fd;
-	else if (request == VHOST_SET_VRING_KICK)
+		return set_backend(ring, file->fd);
+	if (request == VHOST_SET_VRING_KICK)
 		ring->kick = file->fd;
 	else if (request == VHOST_SET_VRING_CALL)
 		ring->call = file->fd;
@@ -71,16 +119,25 @@ static int set_file(unsigned int pair, unsigned long request, const struct vhost
 	return 0;
 }
 
-static int set_state(unsigned int pair, unsigned long request, const struct vhost_vring_state *s)
+static int change_state(unsigned int pair, unsigned long request, struct vhost_vring_state *s)
 {
 	struct ring *ring = &kernel.pairs[pair].rings[s->index];
 
 	assert_true(s->index < RINGS);
-	assert_int_equal(ring->tap, -1);
+	if (request == VHOST_GET_VRING_BASE) {
+		if (kernel.refuse_base)
+			return -EIO;
+		s->num = ring->last_avail;
+		return 0;
+	}
+	if (ring->tap >= 0)
+		return -EBUSY;
+	if (s->num > UINT16_MAX)
+		return -EINVAL;
 	if (request == VHOST_SET_VRING_NUM)
-		ring->size = *s;
+		ring->size = (uint16_t)s->num;
 	else
-		ring->base = *s;
+		ring->last_avail = (uint16_t)s->num;
 	return 0;
 }
 
@@ -109,7 +166,8 @@ static int fake_ioctl(const struct vhost_sys *sys, int fd, unsigned long request
 		return 0;
 	case VHOST_SET_VRING_NUM:
 	case VHOST_SET_VRING_BASE:
-		return set_state(pair, request, arg);
+	case VHOST_GET_VRING_BASE:
+		return change_state(pair, request, arg);
 	case VHOST_SET_VRING_ADDR:
 		kernel.pairs[pair].rings[((struct vhost_vring_addr *)arg)->index].areas =
 			*(struct vhost_vring_addr *)arg;
@@ -179,33 +237,54 @@ static uint64_t count(int fd)
 	return read(fd, &n, sizeof(n)) > 0 ? n : 0;
 }
 
-static void signal_fd(int fd)
-{
-	const uint64_t one = 1;
-
-	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
-}
-
 static void kick(unsigned int pair, unsigned int queue)
 {
 	nf.pair[0].t->notify(&nf.pair[pair], queue);
 	net_run();
 }
 
-static void assert_started(unsigned int pair, unsigned int index)
+/* Where the driver has come to: all that it has got back, in order, and nothing else. */
+static void assert_started_at(unsigned int pair, unsigned int index, uint16_t base)
 {
 	const struct vdrv_queue *q = &nf.pair[pair].q[index];
 	const struct ring *r = ring(pair, index);
 
 	assert_int_equal(r->tap, TAP_FD + (int)pair);
-	assert_int_equal(r->size.num, q->layout.size);
-	assert_int_equal(r->base.num, 0);
+	assert_int_equal(r->size, q->layout.size);
+	assert_int_equal(r->last_avail, base);
+	assert_int_equal(r->last_used, base);
 	assert_ptr_equal((void *)(uintptr_t)r->areas.desc_user_addr, q->desc);
 	assert_ptr_equal((void *)(uintptr_t)r->areas.avail_user_addr, q->avail);
 	assert_ptr_equal((void *)(uintptr_t)r->areas.used_user_addr, q->used);
 	assert_true(r->call >= 0 && r->error >= 0);
 	assert_int_equal(
 		r->kick, virtio_device_kick_fd(virtio_net_device(nf.vnet), 2 * pair + index));
+}
+
+static void assert_started(unsigned int pair, unsigned int index)
+{
+	assert_started_at(pair, index, 0);
+}
+
+/* Gives the queue n buffers; the kernel uses some of all there are. */
+static void work(unsigned int pair, unsigned int index, unsigned int n, unsigned int uses)
+{
+	struct vdrv *d = &nf.pair[pair];
+	int heads[64];
+
+	assert_true(n <= ARRAY_SIZE(heads));
+	for (unsigned int i = 0; i < n; i++) {
+		const struct vdrv_buf buf = {net_alloc(100), 100};
+
+		heads[i] = net_add(pair, index, &buf, index == NET_TX, index == NET_RX, false);
+		assert_true(heads[i] >= 0);
+	}
+	kick(pair, index);
+	assert_int_equal(serve(ring(pair, index), uses), uses);
+	for (unsigned int i = 0; i < uses; i++)
+		assert_int_not_equal(vdrv_get(d, index, NULL), VDRV_NO_HEAD);
+	assert_int_equal(vdrv_get(d, index, NULL), VDRV_NO_HEAD);
+	assert_false(net_needs_reset());
 }
 
 /* ---- starting and stopping ---- */
@@ -257,6 +336,8 @@ static void test_reset(void **state)
 		kick(0, NET_TX);
 		assert_started(0, NET_RX);
 		assert_started(0, NET_TX);
+		work(0, NET_RX, 9, 7);
+		work(0, NET_TX, 3, 3);
 		nf.pair[0].t->set_status(&nf.pair[0], 0);
 		assert_int_equal(ring(0, NET_RX)->tap, -1);
 		assert_int_equal(ring(0, NET_TX)->tap, -1);
@@ -270,6 +351,7 @@ static void test_queue_reset(void **state)
 	net_start(CHOSEN | VIRTIO_F_RING_RESET);
 	kick(0, NET_RX);
 	kick(0, NET_TX);
+	work(0, NET_TX, 5, 4);
 	nf.pair[0].t->queue_reset(&nf.pair[0], NET_TX);
 	assert_int_equal(ring(0, NET_TX)->tap, -1);
 	assert_started(0, NET_RX);
@@ -300,6 +382,91 @@ static void test_pairs(void **state)
 	kick(1, NET_TX);
 	assert_int_equal(ring(1, NET_TX)->tap, -1);
 	assert_false(net_needs_reset());
+}
+
+/* A pair that comes back goes on where it was, with the buffers that it still had. */
+static void test_pair_comes_back(void **state)
+{
+	uint16_t base[RINGS] = {0};
+
+	(void)state;
+	net_start(CHOSEN);
+	assert_int_equal(net_set_pairs(2), 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		for (unsigned int q = 0; q < RINGS; q++) {
+			kick(1, q);
+			assert_started_at(1, q, base[q]);
+			work(1, q, 30, 29 + (i + q) % 2);
+			base[q] = ring(1, q)->last_avail;
+		}
+		assert_int_equal(net_set_pairs(1), 0);
+		assert_int_equal(ring(1, NET_RX)->tap, -1);
+		assert_int_equal(ring(1, NET_TX)->tap, -1);
+		kick(1, NET_RX);
+		assert_int_equal(net_set_pairs(2), 0);
+	}
+}
+
+/* Past 65535, too. */
+static void test_pair_comes_back_often(void **state)
+{
+	uint16_t base = 0;
+
+	(void)state;
+	net_start(CHOSEN);
+	for (unsigned int served = 0; served < 70000; served += 60) {
+		assert_int_equal(net_set_pairs(2), 0);
+		kick(1, NET_TX);
+		assert_started_at(1, NET_TX, base);
+		work(1, NET_TX, 60, 60);
+		base += 60;
+		assert_int_equal(net_set_pairs(1), 0);
+	}
+}
+
+/* Between going and coming, a queue or the whole device is reset: from the beginning. */
+static void test_pair_comes_back_anew(void **state)
+{
+	(void)state;
+	net_start(CHOSEN | VIRTIO_F_RING_RESET);
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	work(1, NET_TX, 5, 4);
+	assert_int_equal(net_set_pairs(1), 0);
+	nf.pair[1].t->queue_reset(&nf.pair[1], NET_TX);
+	vdrv_queue_setup(&nf.pair[1], NET_TX, 8);
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	assert_started(1, NET_TX);
+	work(1, NET_TX, 8, 6);
+	assert_int_equal(net_set_pairs(1), 0);
+	net_start(CHOSEN);
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	assert_started(1, NET_TX);
+	work(1, NET_TX, 8, 8);
+}
+
+/* Without knowing where it was, nobody can go on with it. */
+static void test_kernel_does_not_say_where(void **state)
+{
+	(void)state;
+	net_start(CHOSEN);
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	work(1, NET_TX, 3, 3);
+	kernel.refuse_base = true;
+	assert_int_equal(net_set_pairs(1), 0);
+	assert_true(net_needs_reset());
+	kernel.refuse_base = false;
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	assert_int_equal(ring(1, NET_TX)->tap, -1);
+	net_start(CHOSEN);
+	assert_int_equal(net_set_pairs(2), 0);
+	kick(1, NET_TX);
+	assert_started(1, NET_TX);
+	work(1, NET_TX, 3, 3);
 }
 
 /* ---- interrupts ---- */
@@ -450,6 +617,11 @@ int main(void)
 		{"test_queue_reset/pci-msix", test_queue_reset, set_up, tear_down,
 			(void *)(uintptr_t)RIG_PCI_MSIX},
 		TEST(test_pairs),
+		TEST(test_pair_comes_back),
+		TEST(test_pair_comes_back_often),
+		{"test_pair_comes_back_anew/pci-msix", test_pair_comes_back_anew, set_up, tear_down,
+			(void *)(uintptr_t)RIG_PCI_MSIX},
+		TEST(test_kernel_does_not_say_where),
 		TEST(test_interrupts),
 		{"test_vector_moves/pci-msix", test_vector_moves, set_up, tear_down,
 			(void *)(uintptr_t)RIG_PCI_MSIX},
