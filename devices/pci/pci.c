@@ -4,11 +4,13 @@
  * CF8/CFC cut an access into naturally aligned pieces that lie in one register each and pass them
  * to cfg_read() and cfg_write(), which alone touch a function's image:
  *
- *   write: mask the bytes in -> the function's hook -> recompute BAR decode and INTx
+ *   write: mask the bytes in -> the function's hook -> recompute BAR decode and INTx -> unlock ->
+ *          what goes through to a BAR
  *   read:  refresh the Status bit -> the function's hook -> copy the bytes out
  *
  * A function is found by slot under the bus's mutex, so it may be added and removed while vCPUs
- * run. Only function 0 of each slot exists; all else reads as ones.
+ * run; a call into it may still be in flight afterwards, as with a region of a bus. Only function 0
+ * of each slot exists; all else reads as ones.
  */
 #include "devices/pci/pci.h"
 
@@ -81,10 +83,18 @@ static void derive(struct pci_function *fn, uint16_t off, unsigned int size)
 	pci_intx_update(fn);
 }
 
+static bool goes_through(
+	struct pci_function *fn, uint16_t off, unsigned int size, struct pci_through *through)
+{
+	return fn->ops && fn->ops->write_through && fn->ops->write_through(fn, off, size, through);
+}
+
 static void cfg_write(
 	struct pci_bus *bus, unsigned int slot, uint16_t off, unsigned int size, uint32_t value)
 {
+	struct pci_through through;
 	struct pci_function *fn;
+	bool more = false;
 
 	pthread_mutex_lock(&bus->lock);
 	fn = bus->slots[slot];
@@ -96,8 +106,14 @@ static void cfg_write(
 				(kept | (byte & fn->wmask[i])) & (uint8_t) ~(byte & fn->w1c[i]);
 		}
 		derive(fn, off, size);
+		more = goes_through(fn, off, size, &through);
 	}
 	pthread_mutex_unlock(&bus->lock);
+	if (more) {
+		const struct bus_region *region = &fn->bars[through.bar].region;
+
+		region->ops->write(region->opaque, through.off, through.size, through.value);
+	}
 }
 
 static uint64_t ecam_read(void *opaque, uint64_t off, unsigned int size)

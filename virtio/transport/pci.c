@@ -82,15 +82,23 @@ static void cfg_write(struct pci_function *fn, uint16_t off, unsigned int size)
 {
 	struct virtio_pci *vpci = container_of(fn, struct virtio_pci, fn);
 
+	(void)off, (void)size;
 	msix_cfg_write(vpci_irq_msix(vpci->irq));
-	vpci_window_write(vpci, off, size);
 	virtio_device_lock(vpci->vdev);
 	vpci_update_intx(vpci);
 	virtio_device_unlock(vpci->vdev);
 }
 
-static const struct pci_function_ops function_ops = {
-	.cfg_read = cfg_read, .cfg_write = cfg_write, .bar_changed = bar_changed};
+static bool write_through(
+	struct pci_function *fn, uint16_t off, unsigned int size, struct pci_through *ret)
+{
+	return vpci_window_write(container_of(fn, struct virtio_pci, fn), off, size, ret);
+}
+
+static const struct pci_function_ops function_ops = {.cfg_read = cfg_read,
+	.cfg_write = cfg_write,
+	.write_through = write_through,
+	.bar_changed = bar_changed};
 
 static void raise_isr(struct virtio_pci *vpci, uint8_t bit)
 {

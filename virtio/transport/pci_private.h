@@ -64,6 +64,8 @@ void vpci_update_intx(struct virtio_pci *vpci);
 /* virtio/transport/pci_window.c */
 int vpci_add_caps(struct virtio_pci *vpci, bool pio);
 void vpci_window_read(struct virtio_pci *vpci, uint16_t off, unsigned int size);
-void vpci_window_write(struct virtio_pci *vpci, uint16_t off, unsigned int size);
+/* As struct pci_function_ops' write_through. */
+bool vpci_window_write(
+	struct virtio_pci *vpci, uint16_t off, unsigned int size, struct pci_through *ret);
 
 #endif

@@ -5,8 +5,9 @@
  *
  * The driver writes bar, offset and length into the window's capability and then reads or writes
  * its data bytes. All three are whatever the guest likes: an access that does not lie inside a BAR
- * of ours, aligned, with a length of 1, 2 or 4, is none. It runs under the PCI bus's mutex, which
- * nothing that it can reach takes.
+ * of ours, aligned, with a length of 1, 2 or 4, is none. A read runs under the PCI bus's mutex,
+ * which nothing that it can reach takes or waits for. A write does not: a reset waits for what is
+ * in flight, and the other functions must be reachable meanwhile.
  */
 #include <errno.h>
 
@@ -124,12 +125,17 @@ void vpci_window_read(struct virtio_pci *vpci, uint16_t off, unsigned int size)
 	pci_set32(data, (uint32_t)value);
 }
 
-void vpci_window_write(struct virtio_pci *vpci, uint16_t off, unsigned int size)
+bool vpci_window_write(
+	struct virtio_pci *vpci, uint16_t off, unsigned int size, struct pci_through *ret)
 {
 	const uint8_t *data = &vpci->fn.cfg[vpci->window + CAP_DATA];
 	struct access a;
 
-	if (window_access(vpci, off, size, &a))
-		vpci->fn.bars[a.bar].region.ops->write(
-			vpci, a.off, a.len, pci_get32(data) & size_mask(a.len));
+	if (!window_access(vpci, off, size, &a))
+		return false;
+	*ret = (struct pci_through){.bar = a.bar,
+		.off = a.off,
+		.size = a.len,
+		.value = pci_get32(data) & size_mask(a.len)};
+	return true;
 }

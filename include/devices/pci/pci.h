@@ -7,7 +7,8 @@
  * what follows from it (BAR decode, INTx level) is recomputed in one place after each write.
  *
  * Locking: the bus's mutex guards every function's configuration space. A function's hooks run
- * under it; BAR handlers run without it. INTx wires have a mutex of their own, so that a device may
+ * under it, and never wait; BAR handlers run without it, also when they are called by way of
+ * configuration space. INTx wires have a mutex of their own, so that a device may
  * call pci_intx_set under its own lock, and its hooks may take that lock.
  */
 #ifndef BANTAM_DEVICES_PCI_PCI_H
@@ -28,6 +29,13 @@ struct log;
 struct pci_bus;
 struct pci_function;
 
+/* A write to a BAR that came through configuration space. */
+struct pci_through {
+	unsigned int bar;
+	uint64_t off, value;
+	unsigned int size;
+};
+
 struct pci_function_ops {
 	/*
 	 * Device-specific configuration bytes. read runs before the image is returned and may
@@ -36,6 +44,13 @@ struct pci_function_ops {
 	 */
 	void (*cfg_read)(struct pci_function *fn, uint16_t off, unsigned int size);
 	void (*cfg_write)(struct pci_function *fn, uint16_t off, unsigned int size);
+	/*
+	 * Whether a write to these bytes, which are stored, means one to a BAR, as the function has
+	 * it now: which. It is made like others to that BAR, without the bus's mutex, as it may
+	 * wait. May be NULL.
+	 */
+	bool (*write_through)(
+		struct pci_function *fn, uint16_t off, unsigned int size, struct pci_through *ret);
 	/* The BAR was mapped at region->base, or unmapped. May be NULL. */
 	void (*bar_changed)(struct pci_function *fn, unsigned int bar, bool mapped);
 };

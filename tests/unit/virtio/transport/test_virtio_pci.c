@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The PCI transport; tests bear the sections of virtio 1.2. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -272,6 +274,62 @@ static bool bells_at(bool pio, uint64_t base)
 	return vrig.num_bells == TD_QUEUES && hits == TD_QUEUES;
 }
 
+/* Waits for requests in flight, on a vCPU's thread. */
+static void *reset_device(void *opaque)
+{
+	(void)opaque;
+	window(0, 0x14, 1, true, 0);
+	return NULL;
+}
+
+static void *reset_queue(void *opaque)
+{
+	(void)opaque;
+	window(0, 0x16, 2, true, 0);
+	window(0, 0x3a, 2, true, 1);
+	return NULL;
+}
+
+/* What another vCPU does meanwhile. */
+static void *look_at_ids(void *opaque)
+{
+	(void)opaque;
+	assert_int_equal(vdrv_pci_read(&drv, 0, 2), 0x1af4);
+	return NULL;
+}
+
+static void wait_through_window(void *(*reset)(void *opaque), unsigned int *begun)
+{
+	struct timespec limit;
+	pthread_t waiting, other;
+	bool free_to_go;
+
+	td.hold = td.keep_on_stop = true;
+	vdrv_start(&drv, FEATURES_ALL);
+	fixture_hold(0);
+	*begun = 0;
+	assert_int_equal(pthread_create(&waiting, NULL, reset, NULL), 0);
+	fixture_wait(begun);
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += 30;
+	assert_int_equal(pthread_create(&other, NULL, look_at_ids, NULL), 0);
+	free_to_go = pthread_timedjoin_np(other, NULL, &limit) == 0;
+	td_complete(&td, 0, 0);
+	pthread_join(waiting, NULL);
+	if (!free_to_go)
+		pthread_join(other, NULL);
+	assert_true(free_to_go);
+}
+
+/* 2.4.1: the others get at their functions' configuration space while a reset waits. */
+static void test_4_1_4_9_window_waits_alone(void **state)
+{
+	(void)state;
+	wait_through_window(reset_queue, &td.queue_stops);
+	wait_through_window(reset_device, &td.stops);
+	assert_int_equal(window(0, 0x14, 1, false, 0), 0);
+}
+
 static void test_doorbells_follow_bars(void **state)
 {
 	const uint64_t elsewhere = LAYOUT_MMIO64_BASE + 0x10000000;
@@ -356,6 +414,7 @@ int main(void)
 		ON_INTX(test_4_1_4_4_both_places_notify),
 		ON_INTX(test_4_1_4_9_window),
 		ON_INTX(test_4_1_4_9_window_is_hostile),
+		ON_INTX(test_4_1_4_9_window_waits_alone),
 		ON_MSIX(test_doorbells_follow_bars),
 		ON_INTX(test_every_access),
 		ON_MSIX(test_every_access),
