@@ -2,18 +2,21 @@
 /*
  * Opening. The path is looked at before it is opened (opening a tape drive rewinds it), opened
  * without waiting (a FIFO would block), and the descriptor is what is believed in the end. Only
- * regular files and block devices are disks. The content is never looked at: what a guest writes
- * into its sectors cannot change what the image is next time.
+ * regular files and block devices are disks. The content decides nothing: what a guest writes into
+ * its sectors cannot change what the image is next time. One that looks like another format's is
+ * only warned of.
  */
 #include "image.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "sys.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -61,12 +64,54 @@ static int open_path(struct blk_image *image, const char *path, struct stat *st,
 		rc = error_set_errno(err, -errno, "%s", path);
 	if (rc)
 		close(image->fd);
+	image->plain_fd = image->fd;
 	image->is_device = S_ISBLK(st->st_mode);
 	return rc;
 }
 
+/*
+ * A second open file of the same image, for two things. The last sectors may be less than a block,
+ * which O_DIRECT cannot write without making the file longer. And the kernel tells each open file
+ * of lost data once: a write with RWF_DSYNC that fails may have been told what a flush should hear.
+ */
+static int open_plain(
+	struct blk_image *image, const char *path, const struct stat *st, struct error *err)
+{
+	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat now;
+	int fd;
+
+	if (image->read_only && image->block <= image->unit)
+		return 0;
+	fd = open(path, flags | (image->read_only ? O_RDONLY : O_RDWR));
+	if (fd < 0)
+		return error_set_errno(err, -errno, "%s: cannot be opened twice", path);
+	if (fstat(fd, &now) < 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino) {
+		close(fd);
+		return error_set(err, -ESTALE, "%s was replaced while it was opened", path);
+	}
+	image->plain_fd = fd;
+	return 0;
+}
+
+static void warn_of_format(const struct blk_image *image, const struct blk_config *config)
+{
+	uint8_t start[BLK_FORMAT_BYTES];
+	const char *name;
+
+	if (pread(image->fd, start, sizeof(start), 0) != (ssize_t)sizeof(start))
+		return;
+	name = blk_format_look(start);
+	if (name)
+		log_msg(config->log, LOG_WARN,
+			"%s looks like a %s image, but is taken as raw; to make a raw one of it: "
+			"qemu-img convert -O raw %s disk.img",
+			config->path, name, config->path);
+}
+
 /* cache=none wants O_DIRECT; the host's page cache is better than no disk. */
-static int set_direct(struct blk_image *image, const struct blk_config *config, struct error *err)
+static int set_direct(struct blk_image *image, const struct blk_config *config,
+	const struct stat *st, struct error *err)
 {
 	struct blk_direct direct;
 	int rc;
@@ -91,31 +136,38 @@ static int set_direct(struct blk_image *image, const struct blk_config *config, 
 	image->block = direct.block;
 	image->align = direct.align;
 	image->sync_writes = direct.write_through;
-	return 0;
+	return open_plain(image, config->path, st, err);
+}
+
+/* A device moves its own blocks alone, with O_DIRECT or without. */
+static void set_unit(struct blk_image *image)
+{
+	int logical = 0;
+
+	image->unit = BLK_SECTOR;
+	image->range_block = 1;
+	if (!image->is_device)
+		return;
+	if (ioctl(image->fd, BLKSSZGET, &logical) == 0 && logical > BLK_SECTOR)
+		image->unit = (uint32_t)logical;
+	image->range_block = image->unit;
 }
 
 static void set_info(struct blk_image *image, const struct stat *st, struct blk_info *info)
 {
 	unsigned int physical = 0;
-	int logical = 0;
 
-	image->range_block = 1;
-	info->logical_block = BLK_SECTOR;
+	info->logical_block = image->unit;
 	info->physical_block = MIN((uint32_t)st->st_blksize, (uint32_t)IMAGE_MAX_BLOCK);
-	if (image->is_device) {
-		if (ioctl(image->fd, BLKSSZGET, &logical) == 0 && logical > 0)
-			info->logical_block = (uint32_t)logical;
-		if (ioctl(image->fd, BLKPBSZGET, &physical) == 0)
-			info->physical_block = physical;
-		image->range_block = info->logical_block;
-	}
+	if (image->is_device && ioctl(image->fd, BLKPBSZGET, &physical) == 0)
+		info->physical_block = physical;
 	info->physical_block = MAX(info->physical_block, MAX(info->logical_block, image->block));
 	info->discard_granularity = info->physical_block;
 	info->read_only = image->read_only;
 	info->write_cache = !image->sync_writes;
 }
 
-int blk_image_size(const struct blk_image *image, uint64_t *size, uint64_t *usable)
+int blk_image_size(struct blk_image *image, uint64_t *size, uint64_t *usable)
 {
 	struct stat st;
 
@@ -127,12 +179,13 @@ int blk_image_size(const struct blk_image *image, uint64_t *size, uint64_t *usab
 			return -errno;
 		*size = (uint64_t)st.st_size;
 	}
-	*usable = ALIGN_DOWN(*size, MAX(image->block, (uint32_t)BLK_SECTOR));
+	*usable = ALIGN_DOWN(*size, image->unit);
+	atomic_store_explicit(
+		&image->tail, ALIGN_DOWN(*usable, image->block), memory_order_relaxed);
 	return 0;
 }
 
-static int check_size(
-	const struct blk_image *image, const struct blk_config *config, struct error *err)
+static int check_size(struct blk_image *image, const struct blk_config *config, struct error *err)
 {
 	uint64_t size = 0, usable = 0;
 	int rc = blk_image_size(image, &size, &usable);
@@ -145,7 +198,7 @@ static int check_size(
 			config->path);
 	if (usable != size)
 		log_msg(config->log, LOG_WARN,
-			"%s: the last %llu bytes are no whole block and not part of the disk",
+			"%s: the last %llu bytes are no whole sector and not part of the disk",
 			config->path, (unsigned long long)(size - usable));
 	return 0;
 }
@@ -165,13 +218,16 @@ int blk_image_open(struct blk_image *image, const struct blk_config *config, str
 	rc = open_path(image, config->path, &st, err);
 	if (rc)
 		return rc;
+	set_unit(image);
 	rc = blk_image_lock(image->fd, config->read_only, config->path, config->log, err);
-	if (!rc)
-		rc = set_direct(image, config, err);
+	if (!rc) {
+		warn_of_format(image, config);
+		rc = set_direct(image, config, &st, err);
+	}
 	if (!rc)
 		rc = check_size(image, config, err);
 	if (rc) {
-		close(image->fd);
+		blk_image_close(image);
 		return rc;
 	}
 	set_info(image, &st, info);
@@ -180,6 +236,8 @@ int blk_image_open(struct blk_image *image, const struct blk_config *config, str
 
 void blk_image_close(struct blk_image *image)
 {
+	if (image->plain_fd != image->fd)
+		close(image->plain_fd);
 	close(image->fd);
 }
 

@@ -13,11 +13,15 @@ enum { IMAGE_MAX_BLOCK = 4096 };
 struct blk_image {
 	const struct blk_sys *sys;
 	int fd;
+	int plain_fd; /* without O_DIRECT; fd itself where that has none or there is no need */
 	bool is_device, direct, read_only;
 	bool sync_writes; /* all of them are BLK_FUA */
 	bool never_sync;
 	uint32_t block, align; /* see struct blk_direct; 1 without O_DIRECT */
 	uint32_t range_block;  /* the same for discards and zeros of the host: 1 for files */
+	uint32_t unit;	       /* of the size that a guest sees, whatever the cache mode */
+	/* Less than a block is behind this place. Moves when the size does, see blk_image_size. */
+	_Atomic uint64_t tail;
 };
 
 /* Also sets info. Returns 0 or -errno with err set. */
@@ -25,8 +29,8 @@ int blk_image_open(struct blk_image *image, const struct blk_config *config, str
 	struct error *err);
 void blk_image_close(struct blk_image *image);
 
-/* Bytes now, and how many of them from the start are whole sectors and blocks; or -errno. */
-int blk_image_size(const struct blk_image *image, uint64_t *size, uint64_t *usable);
+/* Bytes now, and how many of them from the start are whole sectors; or -errno. */
+int blk_image_size(struct blk_image *image, uint64_t *size, uint64_t *usable);
 
 /* Whether all of it can go to the kernel as it is. -EINVAL: the iovecs are not len bytes. */
 int blk_image_aligned(const struct blk_image *image, const struct blk_request *req);

@@ -18,7 +18,7 @@ static struct iocb *to_iocb(struct blk_request *req)
 void raw_aio_prepare(const struct blk_raw *raw, struct blk_request *req)
 {
 	struct iocb *iocb = to_iocb(req);
-	const int fd = raw->image.fd;
+	const int fd = req->op == BLK_FLUSH ? raw->image.plain_fd : raw->image.fd;
 	const long long offset = (long long)req->offset;
 	const struct iovec *iov = req->iov;
 

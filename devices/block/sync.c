@@ -128,7 +128,7 @@ int blk_sync_execute(const struct blk_image *image, struct blk_request *req, uin
 	case BLK_WRITE:
 		return move(image, req, bounce);
 	case BLK_FLUSH:
-		return image->sys->fdatasync(image->sys, image->fd);
+		return image->sys->fdatasync(image->sys, image->plain_fd);
 	default:
 		return do_range(image, req, bounce);
 	}

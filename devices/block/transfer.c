@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A transfer is cut into pieces of two kinds, from front to back:
+ * A transfer is cut into pieces of three kinds, from front to back:
  *
  *	straight	offset, buffers and lengths are aligned as the image wants: one preadv or
  *			pwritev on the caller's iovecs
  *	odd		the rest, up to where a straight piece can begin or the bounce buffer is
  *			full: read or written as whole blocks through that buffer
+ *	tail		the last sectors, where they are less than a block: moved without O_DIRECT
  *
  * so a stray segment costs a copy of its neighbourhood and no more. An odd write whose ends lie
  * inside blocks reads those two blocks first; that nobody else writes them meanwhile is for the
@@ -20,6 +21,7 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "sys.h"
@@ -178,16 +180,37 @@ static ssize_t move_odd(
 	return n;
 }
 
+/* What the kernel takes as it is */
+static ssize_t move_straight(const struct blk_image *image, bool write, int fd,
+	const struct iovec *iov, int num, uint64_t pos)
+{
+	return write ? image->sys->pwritev(image->sys, fd, iov, num, pos)
+		     : image->sys->preadv(image->sys, fd, iov, num, pos);
+}
+
+/* Less than a block, in as many calls as it has segments. */
+static ssize_t move_tail(const struct blk_image *image, bool write, const struct place *place)
+{
+	struct iovec iov = {.iov_base = here(place), .iov_len = segment(place)};
+
+	return move_straight(image, write, image->plain_fd, &iov, 1, place->pos);
+}
+
 static ssize_t move_piece(
 	const struct blk_image *image, bool write, const struct place *place, uint8_t *bounce)
 {
+	const uint64_t tail = atomic_load_explicit(&image->tail, memory_order_relaxed);
 	struct iovec iov[SLICE_IOVECS];
-	int num = slice(image, *place, iov);
+	struct place whole = *place;
+	int num;
 
-	if (!num)
-		return move_odd(image, write, place, bounce);
-	return write ? image->sys->pwritev(image->sys, image->fd, iov, num, place->pos)
-		     : image->sys->preadv(image->sys, image->fd, iov, num, place->pos);
+	if (image->block > 1 && place->pos >= tail)
+		return move_tail(image, write, place);
+	if (image->block > 1)
+		whole.left = MIN(whole.left, tail - place->pos);
+	num = slice(image, whole, iov);
+	return num ? move_straight(image, write, image->fd, iov, num, place->pos)
+		   : move_odd(image, write, &whole, bounce);
 }
 
 int blk_transfer_run(const struct blk_image *image, struct blk_transfer *transfer, uint8_t *bounce)

@@ -134,6 +134,29 @@ def test_large_sectors(start: Start, large_sectors: Path) -> None:
     assert sha256(large_sectors.read_bytes()) == want != sha256(noise(8 * MIB))
 
 
+def test_last_sectors(start: Start, large_sectors: Path, tmp_path: Path) -> None:
+    """A file that ends inside a block of its file system: as large under O_DIRECT, and stays so."""
+    sectors = 4097 + 5
+    subprocess.run(["mkfs.ext4", "-q", "-F", large_sectors], check=True)
+    subprocess.run(["mount", large_sectors, tmp_path], check=True)
+    try:
+        image = tmp_path / "disk"
+        image.write_bytes(noise(sectors * 512))
+        guest = start("pci", f"{image},cache=none,aio=native")
+        assert guest.run("cat /sys/block/vda/size").strip() == str(sectors)
+        assert hash_of(guest, "vda") == sha256(noise(sectors * 512))
+        dd = f"dd if=/dev/urandom of=/dev/vda bs=512 seek={sectors - 7} count=7 oflag=direct"
+        guest.run(f"{dd} 2>/dev/null; sync")
+        want = hash_of(guest, "vda")
+        poweroff(guest)
+        after = image.read_bytes()
+        assert len(after) == sectors * 512
+        assert sha256(after) == want
+        assert after[: -7 * 512] == noise(sectors * 512)[: -7 * 512]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
 def test_serial_of_twenty(start: Start, disk_dir: Path) -> None:
     """The longest serial number, which has no end in the guest's buffer."""
     serial = "abcdefghij0123456789"

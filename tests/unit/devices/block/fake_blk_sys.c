@@ -43,10 +43,24 @@ static void leave(struct fake_blk_sys *sys)
 	pthread_mutex_unlock(&sys->lock);
 }
 
-static bool aligned(const struct fake_blk_sys *sys, const struct iovec *iov, int num, uint64_t pos)
+/* Who syncs is told of lost data, each open file once. The lock is held. */
+static int tell_losses(struct fake_blk_sys *sys, int fd)
+{
+	if (fd < 0 || fd >= FAKE_FDS)
+		abort();
+	if (sys->told[fd] == sys->losses)
+		return 0;
+	sys->told[fd] = sys->losses;
+	return -EIO;
+}
+
+static bool aligned(
+	const struct fake_blk_sys *sys, int fd, const struct iovec *iov, int num, uint64_t pos)
 {
 	uint64_t bits = pos & (sys->direct.block - 1);
 
+	if (fd != sys->direct_fd)
+		return true;
 	for (int i = 0; i < num; i++) {
 		bits |= iov[i].iov_len & (sys->direct.block - 1);
 		bits |= (uintptr_t)iov[i].iov_base & (sys->direct.align - 1);
@@ -87,6 +101,11 @@ static ssize_t do_write(struct fake_blk_sys *sys, const struct iovec *iov, int n
 	uint64_t total = movable(sys, iov, num, pos), have = 0;
 	uint8_t *buf = malloc(total + 1);
 
+	for (int i = 0; i < num; i++)
+		pos += iov[i].iov_len;
+	sys->grown |= pos > vd_size(sys->disk);
+	for (int i = 0; i < num; i++)
+		pos -= iov[i].iov_len;
 	for (int i = 0; i < num && have < total; i++) {
 		uint64_t n = MIN(total - have, iov[i].iov_len);
 
@@ -104,10 +123,9 @@ static ssize_t fake_preadv(
 	struct fake_blk_sys *sys = to_fake(table);
 	ssize_t n;
 
-	(void)fd;
 	enter(sys);
 	n = fault(sys, FAKE_PREADV);
-	if (!n && !aligned(sys, iov, num, offset))
+	if (!n && !aligned(sys, fd, iov, num, offset))
 		n = -EINVAL;
 	else if (!n)
 		n = do_read(sys, iov, num, offset);
@@ -122,10 +140,9 @@ static ssize_t fake_pwritev(
 	unsigned int ticket;
 	ssize_t n;
 
-	(void)fd;
 	enter(sys);
 	n = fault(sys, FAKE_PWRITEV);
-	if (!n && !aligned(sys, iov, num, offset)) {
+	if (!n && !aligned(sys, fd, iov, num, offset)) {
 		n = -EINVAL;
 	} else if (!n) {
 		n = do_write(sys, iov, num, offset, &ticket);
@@ -140,9 +157,10 @@ static int fake_fdatasync(const struct blk_sys *table, int fd)
 	struct fake_blk_sys *sys = to_fake(table);
 	int rc;
 
-	(void)fd;
 	enter(sys);
 	rc = fault(sys, FAKE_FDATASYNC);
+	if (!rc)
+		rc = tell_losses(sys, fd);
 	if (!rc)
 		vd_flush_end(sys->disk, vd_flush_begin(sys->disk));
 	leave(sys);
@@ -181,11 +199,12 @@ static int fake_discard(const struct blk_sys *table, int fd, uint64_t offset, ui
 
 static int fake_set_direct(const struct blk_sys *table, int fd, struct blk_direct *ret)
 {
-	const struct fake_blk_sys *sys = to_fake(table);
+	struct fake_blk_sys *sys = to_fake(table);
 
-	(void)fd;
-	if (!sys->direct_error)
+	if (!sys->direct_error) {
 		*ret = sys->direct;
+		sys->direct_fd = fd;
+	}
 	return sys->direct_error;
 }
 
@@ -241,10 +260,14 @@ static int64_t work_aio(struct fake_blk_sys *sys, const struct iocb *iocb, unsig
 	if (iocb->aio_lio_opcode == IO_CMD_FDSYNC) {
 		rc = fault(sys, FAKE_FDATASYNC);
 		if (!rc)
+			rc = tell_losses(sys, iocb->aio_fildes);
+		if (!rc)
 			vd_flush_end(sys->disk, ticket);
 		return rc;
 	}
 	rc = fault(sys, FAKE_AIO_RESULT);
+	if (!rc && writes(iocb) && iocb->aio_rw_flags & RWF_DSYNC)
+		rc = tell_losses(sys, iocb->aio_fildes);
 	if (rc)
 		return rc;
 	if (!writes(iocb))
@@ -281,7 +304,7 @@ static int submit_one(struct fake_blk_sys *sys, struct iocb *iocb)
 
 	if (iocb->aio_lio_opcode == IO_CMD_FDSYNC
 			? sys->no_fdsync
-			: !aligned(sys, iov, num, (uint64_t)iocb->u.c.offset))
+			: !aligned(sys, iocb->aio_fildes, iov, num, (uint64_t)iocb->u.c.offset))
 		return -EINVAL;
 	if (sys->num_flight >= sys->aio_room || sys->num_flight + sys->num_events >= FAKE_AIO_MAX)
 		return -EAGAIN;
@@ -360,6 +383,7 @@ void fake_sys_init(struct fake_blk_sys *sys, uint64_t size)
 				.aio_destroy = fake_destroy,
 			},
 		.direct = {.block = 1, .align = 1},
+		.direct_fd = -1,
 		.aio_room = FAKE_AIO_MAX,
 		.fallocate_modes = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE,
 	};
@@ -382,6 +406,13 @@ void fake_sys_fail(struct fake_blk_sys *sys, enum fake_call call, unsigned int a
 	sys->fault[call].after = after;
 	sys->fault[call].times = times;
 	sys->fault[call].error = error;
+	pthread_mutex_unlock(&sys->lock);
+}
+
+void fake_sys_lose(struct fake_blk_sys *sys)
+{
+	pthread_mutex_lock(&sys->lock);
+	sys->losses++;
 	pthread_mutex_unlock(&sys->lock);
 }
 

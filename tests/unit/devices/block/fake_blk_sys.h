@@ -25,12 +25,13 @@ enum fake_call {
 	FAKE_NUM_CALLS,
 };
 
-enum { FAKE_AIO_MAX = 64 };
+enum { FAKE_AIO_MAX = 64, FAKE_FDS = 64 };
 
 struct fake_blk_sys {
 	struct blk_sys table;
 	struct volatile_disk *disk;
 	struct blk_direct direct; /* what it demands of O_DIRECT, -EINVAL otherwise; 1: nothing */
+	int direct_fd;		  /* the one that is under O_DIRECT, or -1 */
 	int direct_error;	  /* O_DIRECT is not possible */
 	int aio_error;		  /* libaio is not possible */
 	struct {
@@ -49,6 +50,9 @@ struct fake_blk_sys {
 	pthread_mutex_t lock; /* guards all that changes below and above */
 	pthread_cond_t changed;
 	unsigned int calls[FAKE_NUM_CALLS];
+	bool grown;		     /* somebody wrote behind the end */
+	unsigned int losses;	     /* of data that was written back in vain */
+	unsigned int told[FAKE_FDS]; /* how many of them each descriptor has been told of */
 	struct iocb *flight[FAKE_AIO_MAX];
 	unsigned int ticket[FAKE_AIO_MAX];
 	unsigned int num_flight;
@@ -64,6 +68,8 @@ void fake_sys_fini(struct fake_blk_sys *sys);
 void fake_sys_fail(struct fake_blk_sys *sys, enum fake_call call, unsigned int after,
 	unsigned int times, int error);
 unsigned int fake_sys_calls(struct fake_blk_sys *sys, enum fake_call call);
+/* The kernel loses data that it was to write back: -EIO, once for each open file, to who syncs. */
+void fake_sys_lose(struct fake_blk_sys *sys);
 /* Completes number i of those in flight; false when there is none. */
 bool fake_sys_complete(struct fake_blk_sys *sys, unsigned int i);
 unsigned int fake_sys_in_flight(struct fake_blk_sys *sys);
