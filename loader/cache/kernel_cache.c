@@ -17,7 +17,8 @@
  * Nobody waits for the disk either, as fsync would. But then a host that crashes within the half
  * minute that it takes to write a file back may leave the right name and size around zeros, on some
  * file systems. So an entry counts only if it was written since the host was started, or was still
- * there, and used, some minutes after it was written; else it is made anew.
+ * there, and used, some minutes after it was written, which its permissions remember: then nobody
+ * may write it any more. Else it is made anew. The clock has no say, as it may be set meanwhile.
  *
  * The longest runs of zeros are holes in the file, and not read: guest memory has zeros already.
  *
@@ -55,8 +56,10 @@
 /* So long after it was written a file is on the disk, by any host's settings. */
 #define SETTLED_SECONDS 300
 
-/* When an entry was used is known this well. Not more, or it would never count as settled. */
-#define USED_SECONDS SETTLED_SECONDS
+#define SETTLED_MODE	S_IRUSR
+
+/* When an entry was used is known this well. */
+#define USED_SECONDS 300
 
 struct kernel_cache {
 	int dir;
@@ -246,13 +249,20 @@ static void entry_name(const struct kernel_key *key, char name[CACHE_FILE_NAME])
 }
 
 /* False where the host may have crashed before the file was on its disk. */
-static bool is_settled(int64_t written, int64_t used)
+static bool is_settled(int fd, mode_t mode, const struct kernel_moment *written)
 {
-	struct timespec now, up;
+	static const uint8_t unknown[KERNEL_BOOT_ID];
+	struct kernel_moment now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	clock_gettime(CLOCK_BOOTTIME, &up);
-	return written >= now.tv_sec - up.tv_sec || written < used - SETTLED_SECONDS;
+	if ((mode & 0777) == SETTLED_MODE)
+		return true;
+	kernel_moment_now(&now);
+	if (memcmp(now.boot, written->boot, KERNEL_BOOT_ID) != 0 ||
+		memcmp(now.boot, unknown, KERNEL_BOOT_ID) == 0)
+		return false;
+	if (now.seconds - written->seconds > SETTLED_SECONDS)
+		fchmod(fd, SETTLED_MODE);
+	return true;
 }
 
 static void mark_used(int fd, time_t used)
@@ -306,7 +316,7 @@ int kernel_cache_get(const struct kernel_cache *cache, const struct kernel_key *
 	if (fd < 0)
 		return -ENOENT;
 	if (kernel_entry_read(fd, (uint64_t)st.st_size, key, &entry) ||
-		!is_settled(entry.written, st.st_mtim.tv_sec)) {
+		!is_settled(fd, st.st_mode, &entry.written)) {
 		close(fd);
 		return -ENOENT;
 	}

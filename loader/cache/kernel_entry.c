@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,12 +19,44 @@ enum {
 	SIZE_OFF = 8,
 	KEY_OFF = 16,
 	HOLES_OFF = 32,
-	WRITTEN_OFF = HOLES_OFF + 16 * IMAGE_HOLES,
+	BOOT_OFF = HOLES_OFF + 16 * IMAGE_HOLES,
+	WRITTEN_OFF = BOOT_OFF + KERNEL_BOOT_ID,
 };
 
 static_assert(WRITTEN_OFF + 8 == (int)KERNEL_ENTRY_TRAILER, "that is all");
 
-static const char trailer_magic[8] = "bantamK2";
+static const char trailer_magic[8] = "bantamK3";
+
+/* Sixteen bytes in hexadecimal digits, with dashes between some */
+static void parse_boot_id(const char *text, uint8_t boot[KERNEL_BOOT_ID])
+{
+	unsigned int digits = 0;
+
+	memset(boot, 0, KERNEL_BOOT_ID);
+	for (; *text && digits < 2 * KERNEL_BOOT_ID; text++) {
+		const char digit[] = {*text, '\0'};
+
+		if (*text == '-')
+			continue;
+		boot[digits / 2] = (uint8_t)(boot[digits / 2] << 4 | strtoul(digit, NULL, 16));
+		digits++;
+	}
+}
+
+void kernel_moment_now(struct kernel_moment *now)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+	struct timespec up;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	parse_boot_id(text, now->boot);
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	now->seconds = up.tv_sec;
+}
 
 /* The part that tells whether it is the right one. */
 static void begin_trailer(const struct kernel_key *key, uint64_t size, uint8_t trailer[HOLES_OFF])
@@ -62,7 +96,8 @@ int kernel_entry_read(
 		memcmp(found, expected, sizeof(expected)) != 0 ||
 		!read_holes(found, size, entry.holes))
 		return -ENOENT;
-	entry.written = (int64_t)get_le64(found + WRITTEN_OFF);
+	memcpy(entry.written.boot, found + BOOT_OFF, KERNEL_BOOT_ID);
+	entry.written.seconds = (int64_t)get_le64(found + WRITTEN_OFF);
 	*ret = entry;
 	return 0;
 }
@@ -109,12 +144,15 @@ int kernel_entry_write(int dir, const struct kernel_key *key, const uint8_t *dat
 	struct image_hole holes[IMAGE_HOLES];
 	struct iovec iov[2 * IMAGE_HOLES + 2];
 	uint8_t trailer[KERNEL_ENTRY_TRAILER];
+	struct kernel_moment now;
 	size_t at = 0;
 	int n = 0;
 
 	find_holes(data, size, holes);
 	begin_trailer(key, size, trailer);
-	put_le64(trailer + WRITTEN_OFF, (uint64_t)time(NULL));
+	kernel_moment_now(&now);
+	memcpy(trailer + BOOT_OFF, now.boot, KERNEL_BOOT_ID);
+	put_le64(trailer + WRITTEN_OFF, (uint64_t)now.seconds);
 	for (size_t i = 0; i < IMAGE_HOLES; i++) {
 		put_le64(trailer + HOLES_OFF + 16 * i, holes[i].off);
 		put_le64(trailer + HOLES_OFF + 16 * i + 8, holes[i].len);

@@ -28,6 +28,7 @@ def lab() -> None:
 
     def measure() -> tuple[dict[str, float], dict[str, int]]:
         boot.parts(argv)  # fills the caches
+        boot.let_cache_settle()
         with tracepoints.histograms({"kvm_userspace_exit": "reason"}) as read:
             return boot.parts(argv), read("kvm_userspace_exit", boot.USER_EXITS)
 

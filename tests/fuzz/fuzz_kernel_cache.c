@@ -11,17 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "loader/cache/kernel_cache.h"
+#include "loader/cache/kernel_entry.h"
 #include "loader/elf.h"
 #include "loader/image/bytes.h"
 #include "loader/relocs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HOLES = 32, WRITTEN = HOLES + 16 * IMAGE_HOLES, TRAILER = WRITTEN + 8 };
+enum {
+	HOLES = 32,
+	BOOT = HOLES + 16 * IMAGE_HOLES,
+	WRITTEN = BOOT + KERNEL_BOOT_ID,
+	TRAILER = WRITTEN + 8
+};
 
 static void must(bool ok)
 {
@@ -95,6 +100,7 @@ static void fuzz_entry(
 	const struct kernel_cache *cache, uint8_t damage, const uint8_t *data, size_t size)
 {
 	uint8_t *file = malloc(size + TRAILER), *found = malloc(size + 1);
+	struct kernel_moment now;
 	struct kernel_key key;
 	char name[2 * KEY_HASH_SIZE + 1];
 	struct image image;
@@ -106,17 +112,19 @@ static void fuzz_entry(
 		snprintf(name + 2 * i, 3, "%02x", key.bytes[i]);
 	if (size)
 		memcpy(file, data, size);
-	memcpy(file + size, "bantamK2", 8);
+	memcpy(file + size, "bantamK3", 8);
 	put_le64(file + size + 8, size);
 	memcpy(file + size + 16, key.bytes, KEY_HASH_SIZE);
-	memset(file + size + HOLES, 0, WRITTEN - HOLES);
-	put_le64(file + size + WRITTEN, (uint64_t)time(NULL));
+	memset(file + size + HOLES, 0, BOOT - HOLES);
+	kernel_moment_now(&now);
+	memcpy(file + size + BOOT, now.boot, KERNEL_BOOT_ID);
+	put_le64(file + size + WRITTEN, (uint64_t)now.seconds);
 	if (damage < TRAILER)
 		file[size + damage] ^= 0x90;
 	write_file(name, file, size + TRAILER);
 	rc = kernel_cache_get(cache, &key, "kernel", &image);
 	must(rc == 0 || rc == -ENOENT);
-	/* A changed byte may leave a hole of no bytes, and a time of writing that is old enough. */
+	/* A changed byte may leave a hole of no bytes, and another time of the same boot. */
 	must(rc ? damage < TRAILER : damage >= HOLES);
 	if (rc == 0) {
 		must(image.size == size && image_read(&image, 0, found, size, NULL) == 0);

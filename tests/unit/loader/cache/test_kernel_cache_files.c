@@ -61,21 +61,27 @@ static void test_damaged_entries(void **state)
 }
 
 /*
- * A host that crashed soon after an entry was written may have half of it on its disk. The time of
- * writing is the trailer's last word, that of the last use the file's.
+ * A host that crashed soon after an entry was written may have half of it on its disk. At the
+ * trailer's end are which boot that was in, and how many seconds after its start. The time of the
+ * file is that of its last use, and of a clock that may have been set to anything meanwhile.
  */
 static void test_crash_of_the_host(void **state)
 {
 	static const struct {
-		time_t written, used;
+		bool other_boot;
+		time_t ago, used;
+		mode_t mode, mode_then;
 		bool counts;
 	} table[] = {
-		{1000, 1000, false},
-		{1000, 1300, false},
-		{1000, 1301, true},
-		{1000, 999, false},
-		{INT64_MAX, 1000, true},
-		{INT64_MIN, 1000, true},
+		{false, 0, 1000, 0600, 0600, true},
+		{false, 299, 1000, 0600, 0600, true},
+		{false, 310, 1000, 0600, 0400, true},
+		{true, 0, 1000, 0600, 0600, false},
+		{true, 100000, 1000, 0600, 0600, false},
+		{true, -100000, 1000, 0600, 0600, false},
+		{true, 0, 4000000000, 0600, 0600, false},
+		{true, 0, 1000, 0400, 0400, true},
+		{false, 0, 1000, 0400, 0400, true},
 	};
 	struct cache_fixture *f = *state;
 	struct kernel_cache *cache = cache_open(f);
@@ -84,18 +90,25 @@ static void test_crash_of_the_host(void **state)
 
 	cache_path(f, cache, "k", path);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		uint8_t word[8];
+		uint8_t words[24];
+		struct timespec up;
 		int fd;
 
 		cache_put(cache, "k", "kernel");
 		assert_true(cache_has(cache, "k", "kernel"));
-		fd = open(path, O_WRONLY);
+		fd = open(path, O_RDWR);
 		assert_true(fd >= 0 && fstat(fd, &st) == 0);
-		put_le64(word, (uint64_t)table[i].written);
-		assert_int_equal(pwrite(fd, word, sizeof(word), st.st_size - 8), 8);
+		assert_int_equal(pread(fd, words, sizeof(words), st.st_size - 24), 24);
+		words[0] ^= table[i].other_boot;
+		clock_gettime(CLOCK_BOOTTIME, &up);
+		put_le64(words + 16, (uint64_t)(up.tv_sec - table[i].ago));
+		assert_int_equal(pwrite(fd, words, sizeof(words), st.st_size - 24), 24);
+		assert_int_equal(fchmod(fd, table[i].mode), 0);
 		close(fd);
 		cache_set_time(f, cache, "k", table[i].used, 0);
 		assert_int_equal(cache_has(cache, "k", "kernel"), table[i].counts);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, table[i].mode_then);
 	}
 	kernel_cache_close(cache);
 }
