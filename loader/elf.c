@@ -227,7 +227,7 @@ static int take_phdr(const struct image *image, struct elf *elf, const struct el
 }
 
 static int read_phdrs(const struct image *image, struct elf *elf, const struct elf_header *header,
-	bool *has_interp, struct error *err)
+	struct error *err)
 {
 	uint8_t table[ELF_MAX_PHDRS * PHDR64_SIZE];
 	size_t size = elf->is64 ? PHDR64_SIZE : PHDR32_SIZE;
@@ -236,14 +236,13 @@ static int read_phdrs(const struct image *image, struct elf *elf, const struct e
 	for (unsigned int i = 0; !rc && i < header->phnum; i++) {
 		struct elf_phdr ph = decode_phdr(table + i * size, elf->is64);
 
-		*has_interp |= ph.type == PT_INTERP;
+		elf->has_interp |= ph.type == PT_INTERP;
 		rc = take_phdr(image, elf, &ph, i, err);
 	}
 	return rc;
 }
 
-static int check_entry(
-	const struct image *image, const struct elf *elf, bool has_interp, struct error *err)
+int elf_check(const struct image *image, const struct elf *elf, struct error *err)
 {
 	uint64_t gpa;
 
@@ -251,7 +250,7 @@ static int check_entry(
 		return image_error(image, err, -EINVAL,
 			"no PT_LOAD segment: an ELF file with nothing to load");
 	/* FreeBSD's kernel names an interpreter too, but it has a PVH entry. */
-	if ((has_interp || elf->is_program) && !elf->has_pvh)
+	if ((elf->has_interp || elf->is_program) && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
 			"a program for use under an operating system, not a kernel");
 	if (elf->has_pvh && !elf_has_code_at(elf, elf->pvh_entry))
@@ -260,7 +259,9 @@ static int check_entry(
 			(unsigned long long)elf->pvh_entry);
 	if (!elf->is64 && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
-			"a 32-bit ELF file without a PVH entry note: of Linux, take the bzImage");
+			"a 32-bit ELF file without a PVH entry note or a Multiboot header: take "
+			"the "
+			"bzImage, or build with CONFIG_PVH");
 	if (elf->is64 && !elf->has_pvh && elf_entry(elf, &gpa))
 		return image_error(image, err, -EINVAL,
 			"e_entry 0x%llx is in no segment: the file is damaged or no kernel",
@@ -268,10 +269,9 @@ static int check_entry(
 	return 0;
 }
 
-int elf_parse(const struct image *image, struct elf *elf, struct error *err)
+int elf_read(const struct image *image, struct elf *elf, struct error *err)
 {
 	struct elf_header header = {0};
-	bool has_interp = false;
 	int rc;
 
 	memset(elf, 0, sizeof(*elf));
@@ -279,9 +279,7 @@ int elf_parse(const struct image *image, struct elf *elf, struct error *err)
 	if (!rc)
 		rc = check_header(image, elf, &header, err);
 	if (!rc)
-		rc = read_phdrs(image, elf, &header, &has_interp, err);
-	if (!rc)
-		rc = check_entry(image, elf, has_interp, err);
+		rc = read_phdrs(image, elf, &header, err);
 	if (rc)
 		return rc;
 	elf->start = UINT64_MAX;
@@ -292,6 +290,13 @@ int elf_parse(const struct image *image, struct elf *elf, struct error *err)
 		elf->end = MAX(elf->end, seg->paddr + seg->memsz);
 	}
 	return 0;
+}
+
+int elf_parse(const struct image *image, struct elf *elf, struct error *err)
+{
+	int rc = elf_read(image, elf, err);
+
+	return rc ? rc : elf_check(image, elf, err);
 }
 
 bool elf_has_code_at(const struct elf *elf, uint64_t gpa)

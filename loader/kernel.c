@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "loader/multiboot.h"
 #include "loader/unpack/magic.h"
 #include "vm/core/error.h"
 
@@ -21,6 +22,7 @@ const char *kernel_format_name(enum kernel_format format)
 		[KERNEL_UNPACKED64] = "bzImage, unpacked, 64-bit entry",
 		[KERNEL_ELF64] = "ELF, 64-bit entry",
 		[KERNEL_PVH] = "ELF, PVH entry",
+		[KERNEL_MULTIBOOT] = "Multiboot",
 	};
 
 	return (unsigned int)format < ARRAY_SIZE(names) ? names[format] : "unknown";
@@ -32,8 +34,7 @@ static int choose_elf_entry(const struct image *image, const struct elf *elf, en
 {
 	if (boot == BOOT_PVH && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
-			"the kernel has no PVH entry%s: boot it without --boot pvh",
-			elf->is_linux ? " (CONFIG_PVH)" : "");
+			"the kernel has no PVH entry (CONFIG_PVH): boot it without --boot pvh");
 	if (boot == BOOT_ELF && !elf->is64)
 		return image_error(image, err, -ENOTSUP,
 			"a 32-bit kernel has no 64-bit entry: boot it without --boot elf");
@@ -44,11 +45,45 @@ static int choose_elf_entry(const struct image *image, const struct elf *elf, en
 	return 0;
 }
 
+static int parse_multiboot(const struct image *image, const struct multiboot *header,
+	struct kernel *kernel, struct error *err)
+{
+	kernel->format = KERNEL_MULTIBOOT;
+	kernel->elf_image = image;
+	return multiboot_parse(image, header, &kernel->elf, err);
+}
+
+/* With --boot multiboot, whatever else the file is. */
+static int insist_on_multiboot(const struct image *image, struct kernel *kernel, struct error *err)
+{
+	struct multiboot header;
+
+	switch (multiboot_find(image, &header)) {
+	case MULTIBOOT_1:
+		return parse_multiboot(image, &header, kernel, err);
+	case MULTIBOOT_2:
+		return image_error(image, err, -ENOTSUP,
+			"a kernel for Multiboot 2, of which only version 1 is spoken");
+	case MULTIBOOT_NONE:
+		break;
+	}
+	return image_error(image, err, -ENOTSUP,
+		"no Multiboot header in its first 8 KiB: boot it without --boot multiboot");
+}
+
+/* An entry that tells the kernel more than Multiboot does is preferred. */
 static int parse_elf(
 	const struct image *image, enum loader_boot boot, struct kernel *kernel, struct error *err)
 {
-	int rc = elf_parse(image, &kernel->elf, err);
+	const struct elf *elf = &kernel->elf;
+	struct multiboot header;
+	int rc = elf_read(image, &kernel->elf, err);
 
+	if (boot == BOOT_AUTO && (rc || !(elf->has_pvh || (elf->is64 && elf->is_linux))) &&
+		multiboot_find(image, &header) == MULTIBOOT_1)
+		return parse_multiboot(image, &header, kernel, err);
+	if (!rc)
+		rc = elf_check(image, elf, err);
 	if (!rc && boot == BOOT_BZIMAGE)
 		rc = image_error(image, err, -ENOTSUP,
 			"an ELF file, not a bzImage: boot it without --boot bzimage");
@@ -61,6 +96,8 @@ int kernel_parse(
 {
 	uint8_t head[HDR_MAGIC + 4] = {0};
 	size_t len = MIN(image->size, sizeof(head));
+	enum multiboot_version version;
+	struct multiboot header;
 	int rc;
 
 	memset(kernel, 0, sizeof(*kernel));
@@ -69,6 +106,8 @@ int kernel_parse(
 	rc = image_read(image, 0, head, len, err);
 	if (rc)
 		return rc;
+	if (boot == BOOT_MULTIBOOT)
+		return insist_on_multiboot(image, kernel, err);
 	kernel->is_bzimage = bzimage_detect(head, len);
 	if (kernel->is_bzimage) {
 		rc = bzimage_parse(image, &kernel->bz, err);
@@ -77,9 +116,14 @@ int kernel_parse(
 	}
 	if (elf_detect(head, len))
 		return parse_elf(image, boot, kernel, err);
+	version = multiboot_find(image, &header);
+	if (boot == BOOT_AUTO && version == MULTIBOOT_1)
+		return parse_multiboot(image, &header, kernel, err);
 	return image_error(image, err, -ENOTSUP,
-		"no kernel that can be booted (bzImage or ELF); it looks like %s",
-		magic_describe(image));
+		"no kernel that can be booted (bzImage, ELF or Multiboot 1); it looks like %s",
+		version == MULTIBOOT_NONE ? magic_describe(image)
+		: version == MULTIBOOT_1  ? "one for Multiboot: boot it without --boot"
+					  : "one for Multiboot 2");
 }
 
 /* The kernel must be what the header speaks of: linked for gpa, and within init_size. */
@@ -102,26 +146,18 @@ static int check_payload(
 	return 0;
 }
 
-/*
- * What is at pref_address in a bzImage that has the 64-bit entry is Linux: some builds of Linux
- * have no note of that name.
- */
 static int open_payload(
 	const struct loader_config *config, struct kernel *kernel, uint64_t gpa, struct error *err)
 {
 	const struct image *image = &kernel->unpacked.image;
-	struct elf *elf = &kernel->elf;
+	const struct elf *elf = &kernel->elf;
 	int rc = unpack_payload(
 		config->kernel, &kernel->bz, config->cache_dir, &kernel->unpacked, err);
 
-	if (rc)
-		return rc;
-	rc = elf_parse(image, elf, err);
-	if (rc == -ENOTSUP && config->boot == BOOT_PVH && !elf->is64 && !elf->has_pvh)
-		return image_error(image, err, rc, "its payload is no kernel with a PVH entry");
+	if (!rc)
+		rc = elf_parse(image, &kernel->elf, err);
 	if (!rc)
 		rc = check_payload(image, kernel, gpa, err);
-	elf->is_linux |= !rc && elf->is64 && kernel->bz.entry64;
 	if (!rc && config->boot != BOOT_PVH && !(elf->is64 && elf->is_linux))
 		rc = image_error(image, err, -ENOTSUP, "its payload is no 64-bit Linux");
 	return rc;
@@ -138,9 +174,6 @@ int kernel_unpack(const struct guest_mem *mem, const struct loader_config *confi
 		return 0;
 	if (config->boot == BOOT_AUTO && !kernel->bz.entry64)
 		return 0;
-	if (config->boot == BOOT_ELF && !kernel->bz.entry64)
-		return image_error(config->kernel, err, -ENOTSUP,
-			"an i386 kernel, which has no 64-bit entry: boot it without --boot elf");
 	rc = bzimage_place(mem, config->kernel, &kernel->bz, &gpa, err);
 	if (rc)
 		return rc;

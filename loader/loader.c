@@ -29,6 +29,7 @@
 #include "loader/bzimage.h"
 #include "loader/elf.h"
 #include "loader/kernel.h"
+#include "loader/multiboot.h"
 #include "loader/pvh.h"
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
@@ -229,7 +230,8 @@ static int tell_kernel(
 static int build_entry(const struct guest_mem *mem, const struct kernel *kernel,
 	const struct plan *plan, struct entry_state *entry)
 {
-	bool is_long = kernel->format != KERNEL_BZIMAGE32 && kernel->format != KERNEL_PVH;
+	bool is_long = kernel->format != KERNEL_BZIMAGE32 && kernel->format != KERNEL_PVH &&
+		       kernel->format != KERNEL_MULTIBOOT;
 	int rc;
 
 	*entry = (struct entry_state){
@@ -239,8 +241,11 @@ static int build_entry(const struct guest_mem *mem, const struct kernel *kernel,
 	};
 	if (kernel->format == KERNEL_PVH)
 		entry->rbx = LAYOUT_PVH_START_INFO;
+	else if (kernel->format == KERNEL_MULTIBOOT)
+		entry->rbx = LAYOUT_MULTIBOOT_INFO;
 	else
 		entry->rsi = LAYOUT_BOOT_PARAMS;
+	entry->rax = kernel->format == KERNEL_MULTIBOOT ? MULTIBOOT_ENTRY_MAGIC : 0;
 	rc = gdt_build(mem, entry);
 	if (!rc && is_long)
 		rc = paging_build(mem, &entry->cr3);
@@ -254,12 +259,50 @@ static int put_dtb(const struct guest_mem *mem, const struct loader_config *conf
 
 	if (!config->dtb)
 		return 0;
-	if (kernel->format == KERNEL_PVH || (kernel->is_bzimage && kernel->bz.protocol < 0x0209))
+	if (kernel->format == KERNEL_PVH || kernel->format == KERNEL_MULTIBOOT ||
+		(kernel->is_bzimage && kernel->bz.protocol < 0x0209))
 		return image_error(config->kernel, err, -ENOTSUP,
 			"a device tree (--dtb) needs the Linux boot protocol, 2.09 or later");
 	rc = setup_data_write(
 		mem, SETUP_DATA_DTB, config->dtb, config->dtb_size, &info->setup_data_gpa);
 	return rc ? image_error(config->kernel, err, rc, "no RAM for the device tree") : 0;
+}
+
+/* Command line, initrd, and the structure that tells of them. */
+static int inform(const struct guest_mem *mem, const struct loader_config *config,
+	const struct kernel *kernel, const struct plan *plan, struct boot_info *info,
+	struct error *err)
+{
+	const struct initrd_config initrd = initrd_config(config, plan);
+	int rc = put_cmdline(mem, config->kernel, plan, config->cmdline, err);
+
+	if (!rc)
+		rc = initrd_load(mem, &initrd, &info->initrd_gpa, &info->initrd_size, err);
+	if (!rc)
+		rc = put_dtb(mem, config, kernel, info, err);
+	if (rc)
+		return rc;
+	rc = tell_kernel(mem, kernel, info);
+	return rc ? image_error(config->kernel, err, rc,
+			    "no RAM for boot parameters and tables below 1 MiB")
+		  : 0;
+}
+
+static int inform_multiboot(const struct guest_mem *mem, const struct loader_config *config,
+	const struct kernel *kernel, const struct plan *plan, struct boot_info *info,
+	struct error *err)
+{
+	const struct multiboot_config multiboot = {
+		.kernel = config->kernel,
+		.kernel_end = plan->kernel_gpa + plan->kernel_size,
+		.modules = config->initrds,
+		.num_modules = config->num_initrds,
+		.cmdline = config->own_cmdline ? config->own_cmdline : config->cmdline,
+	};
+	int rc = put_dtb(mem, config, kernel, info, err);
+
+	return rc ? rc
+		  : multiboot_tell(mem, &multiboot, &info->initrd_gpa, &info->initrd_size, err);
 }
 
 static_assert(sizeof(((struct loader_result *)0)->version) == BZIMAGE_VERSION, "whole ones");
@@ -269,25 +312,19 @@ static int load_all(const struct guest_mem *mem, const struct loader_config *con
 {
 	struct boot_info info = {.cmdline_gpa = LAYOUT_CMDLINE, .rsdp_gpa = config->rsdp_gpa};
 	struct plan plan = {0};
-	struct initrd_config initrd;
 	int rc = load_kernel(mem, config, kernel, &plan, err);
 
-	if (!rc)
-		rc = put_cmdline(mem, config->kernel, &plan, config->cmdline, err);
-	if (rc)
-		return rc;
-	initrd = initrd_config(config, &plan);
-	rc = initrd_load(mem, &initrd, &info.initrd_gpa, &info.initrd_size, err);
-	if (rc)
-		return rc;
-	rc = put_dtb(mem, config, kernel, &info, err);
 	if (rc)
 		return rc;
 	info.kernel_gpa = plan.kernel_gpa;
 	info.kaslr = plan.kaslr;
-	rc = tell_kernel(mem, kernel, &info);
-	if (!rc)
-		rc = build_entry(mem, kernel, &plan, &out->entry);
+	if (kernel->format == KERNEL_MULTIBOOT)
+		rc = inform_multiboot(mem, config, kernel, &plan, &info, err);
+	else
+		rc = inform(mem, config, kernel, &plan, &info, err);
+	if (rc)
+		return rc;
+	rc = build_entry(mem, kernel, &plan, &out->entry);
 	if (rc)
 		return image_error(config->kernel, err, rc,
 			"no RAM for boot parameters and tables below 1 MiB");
@@ -300,12 +337,6 @@ static int load_all(const struct guest_mem *mem, const struct loader_config *con
 	out->initrd_gpa = info.initrd_gpa;
 	out->initrd_size = info.initrd_size;
 	return 0;
-}
-
-/* memtest86+ and iPXE are bzImages too, but unpack nothing. */
-static bool is_linux(const struct kernel *kernel)
-{
-	return kernel->elf_image ? kernel->elf.is_linux : kernel->bz.payload_size;
 }
 
 int loader_load(const struct guest_mem *mem, const struct loader_config *config,
@@ -324,7 +355,6 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	if (!rc) {
 		out.format = kernel.format;
 		out.not_unpacked = kernel.not_unpacked;
-		out.is_linux = is_linux(&kernel);
 		out.cached = kernel.elf_image == &kernel.unpacked.image && !kernel.unpacked.bytes;
 		*result = out;
 	}

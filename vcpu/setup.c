@@ -111,6 +111,7 @@ static int set_registers(struct vcpu *vcpu, const struct entry_state *entry, str
 		.rsp = entry->rsp,
 		.rsi = entry->rsi,
 		.rbx = entry->rbx,
+		.rax = entry->rax,
 		.rflags = RFLAGS_RESERVED,
 	};
 

@@ -29,13 +29,13 @@ enum { LAST_TURNS = 64 };
 
 /* ---- requests ---- */
 
-static void request_end(struct vm *vm, enum vm_end end, unsigned int vcpu)
+static void request_end(struct vm *vm, enum vm_end end, unsigned int detail)
 {
 	int none = VM_END_NONE;
 
 	if (!atomic_compare_exchange_strong(&vm->end, &none, end))
 		return;
-	atomic_store(&vm->ended_vcpu, vcpu);
+	atomic_store(&vm->end_detail, detail);
 	atomic_store(&vm->ending, true);
 	event_loop_stop(vm->loop);
 }
@@ -50,6 +50,11 @@ void vm_order_end(struct vm *vm, enum vm_end end)
 {
 	vm->order = end;
 	vm_request_end(vm, end);
+}
+
+unsigned int vm_end_status(const struct vm *vm)
+{
+	return atomic_load(&vm->end_detail);
 }
 
 int vm_end_signal(const struct vm *vm)
@@ -76,6 +81,11 @@ static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
 		[VCPU_INTERNAL_ERROR] = VM_END_INTERNAL_ERROR};
 
 	request_end(opaque, ends[end], vcpu);
+}
+
+static void on_exit_port(void *opaque, uint8_t status)
+{
+	request_end(opaque, VM_END_EXIT_PORT, status);
 }
 
 static void on_halt_timer(void *opaque)
@@ -127,11 +137,12 @@ void vm_destroy(struct vm *vm)
 
 static int build(struct vm *vm, int *code, struct error *err)
 {
-	bool image_refused = false;
+	bool refused = false;
 	int rc;
 	struct machine_env env = {
 		.config = vm->config,
 		.cmdline = vm->cmdline,
+		.own_cmdline = vm->own_cmdline,
 		.kernel = &vm->kernel,
 		.initrds = vm->initrds,
 		.num_initrds = vm->num_initrds,
@@ -144,6 +155,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.nets = vm->nets,
 		.console = vm->console,
 		.vcpu_ended = on_vcpu_end,
+		.exit_port = on_exit_port,
 		.opaque = vm,
 		.ending = &vm->ending,
 	};
@@ -154,8 +166,8 @@ static int build(struct vm *vm, int *code, struct error *err)
 	rc = vm_images_load(vm, err);
 	if (rc < 0)
 		return rc;
-	rc = machine_build(&env, &vm->machine, &image_refused, err);
-	*code = image_refused ? EXIT_USAGE : EXIT_HOST;
+	rc = machine_build(&env, &vm->machine, &refused, err);
+	*code = refused ? EXIT_USAGE : EXIT_HOST;
 	vm_images_drop(vm);
 	return rc;
 }
@@ -217,7 +229,7 @@ static void report_internal_error(struct vm *vm)
 		"KVM could not go on with the guest; `bantam doctor` tells whether this host can "
 		"boot "
 		"Linux at all");
-	machine_describe_vcpu(vm->machine, atomic_load(&vm->ended_vcpu), text, sizeof(text));
+	machine_describe_vcpu(vm->machine, atomic_load(&vm->end_detail), text, sizeof(text));
 	for (char *line = text, *next; *line; line = next) {
 		next = line + strcspn(line, "\n");
 		if (*next)
@@ -226,33 +238,29 @@ static void report_internal_error(struct vm *vm)
 	}
 }
 
-/* The last end is always told, those before it only so often: some guests do nothing else. */
-static enum end_action tell_end(
-	struct vm *vm, enum end_action action, enum log_level level, const char *what)
-{
-	if (action == END_RESTART)
-		log_limited(vm->log, &vm->limit, level, "%s", what);
-	else
-		log_msg(vm->log, level, "%s", what);
-	return action;
-}
-
 static enum end_action report_end(struct vm *vm, enum vm_end end)
 {
 	const struct config *config = vm->config;
 
 	switch (end) {
 	case VM_END_POWEROFF:
-		return tell_end(vm, config->on_poweroff, LOG_INFO, "the guest powered off");
+		log_msg(vm->log, LOG_INFO, "the guest powered off");
+		return config->on_poweroff;
 	case VM_END_REBOOT:
-		return tell_end(vm, config->on_reboot, LOG_INFO, "the guest reboots");
+		log_msg(vm->log, LOG_INFO, "the guest reboots");
+		return config->on_reboot;
 	case VM_END_PANIC:
-		return tell_end(vm, config->on_panic, LOG_ERROR, "the guest's kernel panicked");
+		log_msg(vm->log, LOG_ERROR, "the guest's kernel panicked");
+		return config->on_panic;
 	case VM_END_TRIPLE_FAULT:
-		return tell_end(
-			vm, config->on_panic, LOG_ERROR, "the guest crashed by a triple fault");
+		log_msg(vm->log, LOG_ERROR, "the guest crashed by a triple fault");
+		return config->on_panic;
 	case VM_END_HALT:
-		return tell_end(vm, config->on_poweroff, LOG_DEBUG, "the guest halted");
+		log_msg(vm->log, LOG_DEBUG, "the guest halted");
+		return config->on_poweroff;
+	case VM_END_EXIT_PORT:
+		log_msg(vm->log, LOG_INFO, "the guest ended with status %u", vm_end_status(vm));
+		return END_EXIT;
 	case VM_END_INTERNAL_ERROR:
 		report_internal_error(vm);
 		return END_EXIT;

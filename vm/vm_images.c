@@ -121,9 +121,8 @@ static int open_fit(struct vm *vm, struct error *err)
 	if (!vm->fit_config)
 		return error_set_errno(err, -ENOMEM, "%s", vm->file.name);
 	if (boot->unhashed)
-		log_limited(vm->log, &vm->limit, LOG_WARN,
-			"%s: image '%s' has no hash: damage will not be noticed", vm->file.name,
-			boot->unhashed);
+		log_msg(vm->log, LOG_WARN, "%s: image '%s' has no hash: damage will not be noticed",
+			vm->file.name, boot->unhashed);
 	vm->kernel = boot->kernel;
 	vm->initrds[0] = boot->ramdisk;
 	vm->num_initrds = boot->ramdisk.size > 0;
@@ -165,15 +164,13 @@ static int compose_cmdline(struct vm *vm, struct error *err)
 		.read_only = config->disks[0].read_only,
 	};
 	const char *words = vm->fit ? fit_boot(vm->fit)->cmdline : "";
-	char *all = NULL;
-	int rc;
+	char *own;
 
 	vm->cmdline = malloc(CMDLINE_SIZE);
-	if (!vm->cmdline || asprintf(&all, "%s%s%s", words, *words ? " " : "", config->cmdline) < 0)
+	if (!vm->cmdline || asprintf(&own, "%s%s%s", words, *words ? " " : "", config->cmdline) < 0)
 		return error_set_errno(err, -ENOMEM, "command line");
-	rc = cmdline_compose(all, &defaults, vm->cmdline, CMDLINE_SIZE, err);
-	free(all);
-	return rc;
+	vm->own_cmdline = own;
+	return cmdline_compose(own, &defaults, vm->cmdline, CMDLINE_SIZE, err);
 }
 
 static int open_initrd(struct vm *vm, const char *path, struct error *err)
@@ -222,5 +219,6 @@ void vm_images_close(struct vm *vm)
 	free(vm->fit_path);
 	free(vm->fit_config);
 	free(vm->cmdline);
+	free(vm->own_cmdline);
 	free(vm->found);
 }

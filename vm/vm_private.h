@@ -11,7 +11,6 @@
 #include "loader/image/image.h"
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
-#include "vm/core/log.h"
 #include "vm/vm.h"
 
 struct chardev;
@@ -37,6 +36,7 @@ struct vm {
 	struct image initrds[LOADER_MAX_INITRDS + 1]; /* the FIT's first */
 	unsigned int num_initrds;
 	char *cmdline;
+	char *own_cmdline; /* without the default words */
 	struct chardev *serial[CONFIG_MAX_SERIAL];
 	struct chardev *console; /* virtio's, when stdio is that, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
@@ -44,7 +44,6 @@ struct vm {
 	struct disks *disks;
 	struct nets *nets;
 	struct event_source signals;
-	struct log_limit limit; /* of what is said at each boot */
 	struct machine *machine;
 	struct timer halt_timer;
 	uint64_t halt_period_ns;
@@ -52,9 +51,9 @@ struct vm {
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
 
-	_Atomic int end;     /* enum vm_end, the first request */
-	_Atomic bool ending; /* the vCPUs shall leave */
-	_Atomic unsigned int ended_vcpu;
+	_Atomic int end;		 /* enum vm_end, the first request */
+	_Atomic bool ending;		 /* the vCPUs shall leave */
+	_Atomic unsigned int end_detail; /* which vCPU, or the status of VM_END_EXIT_PORT */
 	_Atomic int signal;
 };
 

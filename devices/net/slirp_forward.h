@@ -5,13 +5,8 @@
 #include "devices/net/net.h"
 #include "slirp_lib.h"
 
-struct log;
-
-/*
- * Opens the host's port, and logs which one it is when that was left open. Before slirp is attached
- * to anything. -errno, with a line that names the port.
- */
+/* Opens the host's port. -errno, with a line that names it. */
 int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
-	struct log *log, struct error *err);
+	struct error *err);
 
 #endif

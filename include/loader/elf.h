@@ -21,6 +21,7 @@ struct elf {
 	bool is64;
 	bool is_linux;	 /* by its notes */
 	bool is_program; /* for an operating system, by its notes */
+	bool has_interp; /* names an interpreter */
 	bool has_pvh;	 /* XEN_ELFNOTE_PHYS32_ENTRY is there */
 	uint64_t entry;	 /* e_entry: physical or virtual */
 	uint64_t pvh_entry;
@@ -33,7 +34,16 @@ struct elf {
 
 bool elf_detect(const uint8_t *head, size_t len);
 
-/* Reads and checks headers and notes. -EINVAL for a bad file, -ENOTSUP for one of another kind. */
+/*
+ * Reads and checks headers and notes, whatever the file is for. There may be no segment, and the
+ * entries may be anywhere. -EINVAL for a bad file, -ENOTSUP for one of another kind.
+ */
+int elf_read(const struct image *image, struct elf *elf, struct error *err);
+
+/* What elf_read leaves open: the same errors where it cannot be booted as Linux or by PVH. */
+int elf_check(const struct image *image, const struct elf *elf, struct error *err);
+
+/* Both: headers and notes of a kernel. */
 int elf_parse(const struct image *image, struct elf *elf, struct error *err);
 
 /* Moves the kernel up by so many bytes of physical memory: segments, start, end and entry. Nothing

@@ -20,7 +20,8 @@ struct entry_state {
 	uint64_t rip;
 	uint64_t rsp;
 	uint64_t rsi; /* boot_params, by the Linux boot protocol */
-	uint64_t rbx; /* start_info, by PVH */
+	uint64_t rbx; /* start_info, by PVH; the information structure, by Multiboot */
+	uint64_t rax; /* its magic, by Multiboot */
 	uint64_t cr3; /* ENTRY_LONG */
 	/* The GDT in guest memory, 0 if none: code at selector 0x10, data at 0x18. */
 	uint64_t gdt_gpa;

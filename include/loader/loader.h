@@ -23,6 +23,7 @@ enum kernel_format {
 	KERNEL_UNPACKED64, /* a bzImage entered by the ELF file inside it */
 	KERNEL_ELF64,
 	KERNEL_PVH,
+	KERNEL_MULTIBOOT,
 };
 
 enum loader_boot {
@@ -30,6 +31,7 @@ enum loader_boot {
 	BOOT_ELF,     /* the 64-bit entry of an ELF file, or of the one in a bzImage */
 	BOOT_PVH,     /* the PVH entry, likewise */
 	BOOT_BZIMAGE, /* a bzImage's own entry: it unpacks itself */
+	BOOT_MULTIBOOT,
 };
 
 const char *kernel_format_name(enum kernel_format format);
@@ -38,12 +40,14 @@ enum { LOADER_MAX_INITRDS = 16 };
 
 struct loader_config {
 	const struct image *kernel;
-	const struct image *initrds; /* concatenated, each padded to 4 bytes */
+	const struct image
+		*initrds; /* concatenated, each padded to 4 bytes; for Multiboot modules */
 	size_t num_initrds;
-	const char *cmdline; /* complete; "" for none */
-	uint64_t rsdp_gpa;   /* of the ACPI tables, put there already; 0 for none */
-	bool version;	     /* wanted in the result */
-	const void *dtb;     /* a device tree for the kernel (SETUP_DTB), or NULL */
+	const char *cmdline;	 /* complete; "" for none */
+	const char *own_cmdline; /* for Multiboot instead: what is not meant for Linux; or NULL */
+	uint64_t rsdp_gpa;	 /* of the ACPI tables, put there already; 0 for none */
+	bool version;		 /* wanted in the result */
+	const void *dtb;	 /* a device tree for the kernel (SETUP_DTB), or NULL */
 	size_t dtb_size;
 	enum loader_boot boot;
 	const char
@@ -65,9 +69,8 @@ struct loader_result {
 	bool kaslr;			  /* at random addresses, kernel_gpa and */
 	uint64_t kernel_virtual;	  /* kaslr: where the kernel maps its first byte */
 	bool cached;			  /* KERNEL_UNPACKED64: there was nothing to unpack */
-	bool is_linux;			  /* by its notes, or by what a bzImage packs */
 	struct error not_unpacked;	  /* why BOOT_AUTO left that to the guest, "" otherwise */
-	uint64_t initrd_gpa, initrd_size; /* 0 when there is none */
+	uint64_t initrd_gpa, initrd_size; /* 0 when there is none; Multiboot: all modules */
 };
 
 /* Finds out a kernel's format, without loading it. Refuses what is none, and says what it looks
@@ -75,9 +78,9 @@ struct loader_result {
 int loader_probe(const struct image *kernel, enum kernel_format *format, struct error *err);
 
 /*
- * Loads a Linux kernel (or anything that speaks its boot protocol or PVH) into memory that nobody
- * has used yet: it must be zeros. Returns 0 or a negative
- * errno with a one-line reason; the guest memory is then in no defined state.
+ * Loads a Linux kernel (or anything that speaks its boot protocol, PVH or Multiboot) into memory
+ * that nobody has used yet: it must be zeros. Returns 0 or a negative errno with a one-line reason;
+ * the guest memory is then in no defined state.
  */
 int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	struct loader_result *result, struct error *err);

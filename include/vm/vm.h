@@ -21,6 +21,7 @@ enum vm_end {
 	VM_END_REBOOT,
 	VM_END_PANIC,
 	VM_END_TRIPLE_FAULT,
+	VM_END_EXIT_PORT, /* vm_end_status tells with which */
 	VM_END_INTERNAL_ERROR,
 	VM_END_QUIT,
 	VM_END_SIGNAL, /* vm_end_signal tells which */
@@ -40,6 +41,7 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err);
 /* Asks for the end; the first to ask wins. Any thread; never blocks. */
 void vm_request_end(struct vm *vm, enum vm_end end);
 
+unsigned int vm_end_status(const struct vm *vm);
 int vm_end_signal(const struct vm *vm);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A whole load into a small guest. The first bytes of the input choose memory size, initrds,
- * command line, mode of booting and KASLR; the rest is the kernel. The guest's memory lies between
+ * command line, mode of booting (Multiboot by the first one's highest bit) and KASLR; the rest is
+ * the kernel. The guest's memory lies between
  * inaccessible pages and is used again dirty, as after a restart.
  *
  * Oracles on success: the entry is inside the kernel, and that inside RAM; initrd and command line
@@ -17,6 +18,7 @@
 #include "loader/boot/e820.h"
 #include "loader/image/bytes.h"
 #include "loader/loader.h"
+#include "loader/multiboot.h"
 #include "loader/pvh.h"
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
@@ -77,7 +79,7 @@ static void make_input(struct input *in, const uint8_t *choice, const uint8_t *d
 		.num_initrds = choice[1] % (MAX_INITRDS + 1),
 		.cmdline = in->cmdline,
 		.rsdp_gpa = LAYOUT_ACPI_BASE,
-		.boot = (enum loader_boot)(choice[1] >> 6),
+		.boot = choice[0] & 0x80 ? BOOT_MULTIBOOT : (enum loader_boot)(choice[1] >> 6),
 		.kaslr = choice[1] & 0x20,
 		.random = {choice[7], choice[7] * 31},
 	};
@@ -105,6 +107,45 @@ static void check_initrd(
 		at += image->size;
 	}
 	must(at == result->initrd_size);
+}
+
+/* Each module where its entry says, on a page of its own, and all within what the result says. */
+static void check_modules(
+	const struct guest *guest, const struct input *in, const struct loader_result *result)
+{
+	const uint8_t *info = guest_mem_ptr(guest->mem, LAYOUT_MULTIBOOT_INFO, MULTIBOOT_INFO_SIZE);
+	const uint8_t *list = guest_mem_ptr(guest->mem, get_le32(info + 24),
+		in->config.num_initrds * MULTIBOOT_MODULES_STEP + 1);
+	uint64_t free_from = result->kernel_gpa + result->kernel_size;
+
+	must(get_le32(info + 20) == in->config.num_initrds);
+	for (size_t i = 0; i < in->config.num_initrds; i++, list += MULTIBOOT_MODULES_STEP) {
+		const struct image *image = &in->initrds[i];
+		uint64_t start = get_le32(list);
+		const char *name = guest_mem_ptr(guest->mem, get_le32(list + 8), 7);
+
+		must(start % 4096 == 0 && start >= free_from);
+		must(get_le32(list + 4) == start + image->size);
+		must(range_ok(start - result->initrd_gpa, image->size, result->initrd_size));
+		must(memcmp(guest_mem_ptr(guest->mem, start, image->size), image->bytes,
+			     image->size) == 0);
+		must(strcmp(name, "initrd") == 0);
+		free_from = start + image->size;
+	}
+}
+
+static void read_multiboot_map(const struct guest *guest, struct e820_map *map)
+{
+	const uint8_t *info = guest_mem_ptr(guest->mem, LAYOUT_MULTIBOOT_INFO, MULTIBOOT_INFO_SIZE);
+	uint32_t len = get_le32(info + 44);
+	const uint8_t *table = guest_mem_ptr(guest->mem, get_le32(info + 48), len);
+
+	must(len % MULTIBOOT_MMAP_STEP == 0);
+	map->count = len / MULTIBOOT_MMAP_STEP;
+	must(map->count > 0 && map->count <= E820_MAX);
+	for (unsigned int i = 0; i < map->count; i++, table += MULTIBOOT_MMAP_STEP)
+		map->entries[i] = (struct e820_entry){
+			get_le64(table + 4), get_le64(table + 12), get_le32(table + 20)};
 }
 
 /* Reads the map back from what the kernel is given. */
@@ -138,7 +179,9 @@ static void check(
 	const struct guest *guest, const struct input *in, const struct loader_result *result)
 {
 	const struct entry_state *entry = &result->entry;
-	const char *cmdline = guest_mem_ptr(guest->mem, LAYOUT_CMDLINE, strlen(in->cmdline) + 1);
+	const bool multiboot = result->format == KERNEL_MULTIBOOT;
+	/* Multiboot: "kernel" and a blank stand before it. */
+	const char *cmdline = guest_mem_ptr(guest->mem, LAYOUT_CMDLINE, strlen(in->cmdline) + 8);
 	struct e820_map map;
 
 	must(result->kernel_gpa >= LAYOUT_KERNEL_MIN);
@@ -147,9 +190,16 @@ static void check(
 		entry->rip - result->kernel_gpa < result->kernel_size);
 	must(entry->mode == ENTRY_LONG || entry->mode == ENTRY_PROTECTED);
 	must((entry->mode == ENTRY_LONG) == (entry->cr3 != 0));
+	must(!multiboot || memcmp(cmdline, "kernel", 6) == 0);
+	cmdline += !multiboot ? 0 : in->cmdline[0] ? 7 : 6;
 	must(strcmp(cmdline, in->cmdline) == 0);
-	check_initrd(guest, in, result);
-	read_map(guest, result->format, &map);
+	if (multiboot) {
+		check_modules(guest, in, result);
+		read_multiboot_map(guest, &map);
+	} else {
+		check_initrd(guest, in, result);
+		read_map(guest, result->format, &map);
+	}
 	for (unsigned int i = 1; i < map.count; i++)
 		must(map.entries[i - 1].addr + map.entries[i - 1].size <= map.entries[i].addr);
 	must(is_ram(&map, result->kernel_gpa, result->kernel_size));

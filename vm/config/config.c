@@ -15,6 +15,7 @@
 
 #include "vm/config/options.h"
 #include "vm/core/error.h"
+#include "vm/core/layout.h"
 
 #include "config_private.h"
 
@@ -213,6 +214,18 @@ static int set_on_panic(struct config *config, const char *value, struct error *
 	return set_end(&config->on_panic, OPT_ON_PANIC, value, err);
 }
 
+static int set_exit_port(struct config *config, const char *value, struct error *err)
+{
+	uint64_t port;
+
+	if (config_parse_gpa(value, &port) || !port ||
+		port > LAYOUT_PCI_IO_BASE - LAYOUT_EXIT_PORTS)
+		return error_set(err, -EINVAL, "--exit-port: '%s' is not a port from 1 to 0x%x",
+			value, LAYOUT_PCI_IO_BASE - LAYOUT_EXIT_PORTS);
+	config->exit_port = (uint16_t)port;
+	return 0;
+}
+
 static int set_kvm(struct config *config, const char *value, struct error *err)
 {
 	return config_set_text(&config->kvm_device, OPT_KVM, value, err);
@@ -272,6 +285,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_ON_REBOOT] = set_on_reboot,
 	[OPT_ON_POWEROFF] = set_on_poweroff,
 	[OPT_ON_PANIC] = set_on_panic,
+	[OPT_EXIT_PORT] = set_exit_port,
 	[OPT_KVM] = set_kvm,
 	[OPT_DRY_RUN] = set_dry_run,
 	[OPT_DUMP_DTB] = set_dump_dtb,

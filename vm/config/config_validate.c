@@ -229,8 +229,7 @@ static const char *shared_by(const struct net_config *a, const struct net_config
 
 	if (memcmp(a->mac, none, sizeof(none)) && !memcmp(a->mac, b->mac, sizeof(none)))
 		return "mac";
-	if (a->ifname && b->ifname && !strcmp(a->ifname, b->ifname) &&
-		!net_tap_is_pattern(a->ifname))
+	if (a->ifname && b->ifname && !strcmp(a->ifname, b->ifname))
 		return "ifname";
 	for (unsigned int i = 0; i < a->num_fds; i++)
 		for (unsigned int j = 0; j < b->num_fds; j++)
@@ -303,6 +302,20 @@ static int check_cpus(const struct config *config, struct error *err)
 	return r ? error_prefix(err, r, "--cpu") : 0;
 }
 
+/* Devices of ours say so themselves; these are in the kernel. */
+static int check_exit_port(const struct config *config, struct error *err)
+{
+	static const uint16_t taken[] = {LAYOUT_PIC1_PORT, LAYOUT_PIC2_PORT, LAYOUT_ELCR_PORT};
+
+	for (size_t i = 0; config->exit_port && i < ARRAY_SIZE(taken); i++)
+		if (ranges_overlap(config->exit_port, LAYOUT_EXIT_PORTS, taken[i], 2))
+			return error_set(err, -EINVAL,
+				"--exit-port: at 0x%x the interrupt controller is in the way, at "
+				"0x%x",
+				config->exit_port, taken[i]);
+	return 0;
+}
+
 int config_validate(const struct config *config, struct error *err)
 {
 	int r = check_flat(config, err);
@@ -315,5 +328,6 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_ports(config, err);
 	r = r ? r : check_slots(config, err);
 	r = r ? r : check_balloon(config, err);
+	r = r ? r : check_exit_port(config, err);
 	return r ? r : check_serial(config, err);
 }

@@ -32,6 +32,7 @@ static const char *const boots[] = {[BOOT_AUTO] = "auto",
 	[BOOT_ELF] = "elf",
 	[BOOT_PVH] = "pvh",
 	[BOOT_BZIMAGE] = "bzimage",
+	[BOOT_MULTIBOOT] = "multiboot",
 	NULL};
 static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
@@ -41,7 +42,7 @@ static_assert(ARRAY_SIZE(net_kinds) == NET_NONE + 2, "a word for each enum net_k
 static_assert(ARRAY_SIZE(console_kinds) == CONSOLE_VIRTIO + 2, "a word for each enum console_kind");
 static_assert(
 	ARRAY_SIZE(transports) == TRANSPORT_MMIO_CMDLINE + 2, "a word for each enum transport");
-static_assert(ARRAY_SIZE(boots) == BOOT_BZIMAGE + 2, "a word for each enum loader_boot");
+static_assert(ARRAY_SIZE(boots) == BOOT_MULTIBOOT + 2, "a word for each enum loader_boot");
 static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
 
 static const struct option_spec options[] = {
@@ -51,7 +52,7 @@ static const struct option_spec options[] = {
 		.file = true,
 		.verbs = RUN | PACK,
 		.group = GROUP_BOOT,
-		.brief = "the Linux kernel, bzImage or ELF",
+		.brief = "the kernel: bzImage, ELF or Multiboot",
 		.more = "; without one, the newest vmlinuz-* of /boot that can be read"},
 	[OPT_INITRD] = {.short_name = 'i',
 		.name = "initrd",
@@ -61,7 +62,7 @@ static const struct option_spec options[] = {
 		.verbs = RUN | PACK,
 		.group = GROUP_BOOT,
 		.brief = "an initial RAM disk",
-		.more = "; several are put behind each other"},
+		.more = "; several are put behind each other. For Multiboot each is a module"},
 	[OPT_CMDLINE] = {.short_name = 'a',
 		.name = "cmdline",
 		.value = "WORDS",
@@ -82,7 +83,9 @@ static const struct option_spec options[] = {
 		.group = GROUP_BOOT,
 		.brief = "how the kernel is entered",
 		.more = ": auto (default) unpacks a bzImage here and enters what is in it, elf and "
-			"pvh insist on that, bzimage leaves the unpacking to the guest"},
+			"pvh insist on that, bzimage leaves the unpacking to the guest, multiboot "
+			"takes "
+			"that entry of a kernel that has another one too"},
 	[OPT_KASLR] = {.name = "kaslr",
 		.value = "SWITCH",
 		.choices = switches,
@@ -260,6 +263,13 @@ static const struct option_spec options[] = {
 		.group = GROUP_END,
 		.brief = "when it panics",
 		.more = "; default exit"},
+	[OPT_EXIT_PORT] = {.name = "exit-port",
+		.value = "PORT",
+		.verbs = RUN,
+		.group = GROUP_END,
+		.brief = "an I/O port by which the guest ends the VM",
+		.more = ": a write of V makes the exit status (V << 1) | 1, as with "
+			"isa-debug-exit of QEMU"},
 	[OPT_KVM] = {.name = "kvm",
 		.value = "PATH",
 		.file = true,

@@ -13,6 +13,7 @@
 
 #include "devices/acpi_pm.h"
 #include "devices/char/chardev.h"
+#include "devices/exit_port.h"
 #include "devices/i8042.h"
 #include "devices/pci/pci.h"
 #include "devices/pvpanic.h"
@@ -175,19 +176,35 @@ static int build_devices(struct machine *m, struct error *err)
 	return rc < 0 ? error_set_errno(err, rc, "devices") : 0;
 }
 
+/* Behind all others, so that it is this one that finds its port taken. */
+static int build_exit_port(struct machine *m, struct error *err)
+{
+	const struct exit_port_config config = {.pio = m->pio,
+		.port = m->env.config->exit_port,
+		.end = m->env.exit_port,
+		.opaque = m->env.opaque};
+	int rc = config.port ? exit_port_create(&config, &m->exit_port) : 0;
+
+	if (rc == -EEXIST)
+		return error_set(err, rc,
+			"--exit-port: another device has ports from 0x%x to 0x%x; `bantam run "
+			"--dry-run` without it lists them",
+			config.port, config.port + LAYOUT_EXIT_PORTS - 1);
+	return rc < 0 ? error_set_errno(err, rc, "the exit port") : 0;
+}
+
 /* ---- vCPUs ---- */
 
 /*
- * Linux goes on to the data register at once. Another program need not, and touches them rarely.
- * The zone of CONFIG_ADDRESS has the reset register inside it, byte port 0xCF9, whose write would
- * wait for the next exit: from Linux that comes at once, as it resets in two steps and crashes by a
- * triple fault if it goes on; "outb; hlt" of another kernel's would wait for ever.
+ * A kernel goes on to the data register at once. A flat program need not, and touches them rarely.
+ * The zone of CONFIG_ADDRESS takes byte writes to the reset register inside it along: the guest
+ * resets at its next exit. (ACPI names another reset register.)
  */
 static int coalesce_index_ports(struct machine *m, struct error *err)
 {
 	int rc;
 
-	if (m->env.config->flat || !m->loaded.is_linux)
+	if (m->env.config->flat)
 		return 0;
 	rc = coalesced_ports_create(m->pio, &m->coalesced);
 	if (rc < 0)
@@ -262,11 +279,19 @@ static int build_vcpus(struct machine *m, struct error *err)
 	return rc;
 }
 
-int machine_build(
-	const struct machine_env *env, struct machine **ret, bool *image_refused, struct error *err)
+typedef int (*build_step)(struct machine *m, struct error *err);
+
+static bool is_refused(build_step step, int rc)
 {
-	static int (*const steps[])(struct machine *, struct error *) = {build_memory, build_kvm,
-		build_buses, build_devices, machine_build_virtio, machine_load_guest, build_vcpus};
+	return (step == machine_load_guest && rc != -EIO && rc != -ENOMEM) ||
+	       (step == build_exit_port && rc == -EEXIST);
+}
+
+int machine_build(
+	const struct machine_env *env, struct machine **ret, bool *refused, struct error *err)
+{
+	static const build_step steps[] = {build_memory, build_kvm, build_buses, build_devices,
+		build_exit_port, machine_build_virtio, machine_load_guest, build_vcpus};
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -276,8 +301,7 @@ int machine_build(
 		int rc = steps[i](m, err);
 
 		if (rc < 0) {
-			*image_refused =
-				steps[i] == machine_load_guest && rc != -EIO && rc != -ENOMEM;
+			*refused = is_refused(steps[i], rc);
 			machine_destroy(m);
 			return rc;
 		}
@@ -297,6 +321,7 @@ void machine_destroy(struct machine *m)
 	coalesced_ports_destroy(m->coalesced);
 	cpuid_template_destroy(m->cpuid);
 	machine_destroy_virtio(m);
+	exit_port_destroy(m->exit_port);
 	pci_bus_destroy(m->pci);
 	acpi_pm_destroy(m->acpi_pm);
 	pvpanic_destroy(m->pvpanic);
@@ -334,12 +359,6 @@ void machine_stop(struct machine *m)
 		vcpu_join(m->vcpus[i]);
 }
 
-void machine_tell_paused(struct machine *m)
-{
-	for (unsigned int i = 0; i < m->num_vcpus; i++)
-		vcpu_tell_paused(m->vcpus[i]);
-}
-
 void machine_power_button(struct machine *m)
 {
 	acpi_pm_power_button(m->acpi_pm);
@@ -355,7 +374,8 @@ bool machine_has_panic_mark(const struct machine *m)
 {
 	uint16_t flag = 0;
 
-	return guest_mem_read(m->mem, BDA_RESET_FLAG, &flag, sizeof(flag)) == 0 &&
+	return m->loaded.format != KERNEL_MULTIBOOT &&
+	       guest_mem_read(m->mem, BDA_RESET_FLAG, &flag, sizeof(flag)) == 0 &&
 	       flag == BDA_WARM_RESET;
 }
 

@@ -30,10 +30,12 @@ static void print_guest(const struct machine *m, FILE *out)
 		fprintf(out, "    at          0x%llx, %llu bytes\n",
 			(unsigned long long)r->kernel_gpa, (unsigned long long)r->kernel_size);
 		if (r->initrd_size)
-			fprintf(out, "  initrd        at 0x%llx, %llu bytes\n",
+			fprintf(out, "  %s at 0x%llx, %llu bytes\n",
+				r->format == KERNEL_MULTIBOOT ? "modules      " : "initrd       ",
 				(unsigned long long)r->initrd_gpa,
 				(unsigned long long)r->initrd_size);
-		fprintf(out, "  command line  %s\n", machine_cmdline(m));
+		fprintf(out, "  command line  %s\n",
+			r->format == KERNEL_MULTIBOOT ? m->env.own_cmdline : machine_cmdline(m));
 	}
 	fprintf(out, "  entry         0x%llx in %s mode\n", (unsigned long long)r->entry.rip,
 		modes[r->entry.mode]);

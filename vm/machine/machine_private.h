@@ -10,7 +10,6 @@
 #include "loader/loader.h"
 #include "vm/core/irq_or.h"
 #include "vm/core/layout.h"
-#include "vm/core/log.h"
 #include "vm/machine/machine.h"
 
 struct coalesced_ports;
@@ -44,6 +43,7 @@ struct machine {
 	struct rtc *rtc;
 	struct i8042 *i8042;
 	struct pvpanic *pvpanic;
+	struct exit_port *exit_port; /* or NULL */
 	struct acpi_pm *acpi_pm;
 	struct pci_bus *pci;
 
@@ -57,7 +57,6 @@ struct machine {
 	void *dtb; /* owned: its device tree, if there shall be one */
 	size_t dtb_size;
 	struct loader_result loaded; /* flat guests: entry only */
-	struct log_limit limit;
 	struct cpuid_template *cpuid;
 	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;

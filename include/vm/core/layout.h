@@ -45,6 +45,7 @@
 #define LAYOUT_EBDA_PTR	      0x0000040E /* BIOS data area: segment of the EBDA */
 #define LAYOUT_BOOT_PARAMS    0x00007000
 #define LAYOUT_PVH_START_INFO 0x00006000
+#define LAYOUT_MULTIBOOT_INFO 0x00006000 /* a kernel is told by one of them */
 #define LAYOUT_BOOT_STACK     0x00008FF0
 #define LAYOUT_PAGE_TABLES    0x00009000 /* PML4, PDPT, 4 page directories: up to 0xF000 */
 #define LAYOUT_CMDLINE	      0x00020000
@@ -65,6 +66,7 @@
 #define LAYOUT_RTC_PORT	    0x70
 #define LAYOUT_POST_PORT    0x80
 #define LAYOUT_PIC2_PORT    0xA0
+#define LAYOUT_ELCR_PORT    0x4D0 /* of both PICs */
 #define LAYOUT_COM1_PORT    0x3F8
 #define LAYOUT_COM2_PORT    0x2F8
 #define LAYOUT_COM3_PORT    0x3E8
@@ -77,6 +79,7 @@
 #define LAYOUT_PM_RESET	    0x608
 #define LAYOUT_PM_PRESENCE  0x60C /* dword: which optional devices the DSDT shows */
 #define LAYOUT_PCI_CFG_PORT 0xCF8
+#define LAYOUT_EXIT_PORTS   4 /* of --exit-port, wherever that is */
 
 /*
  * PCI windows as the ACPI source needs them: it can not subtract. SLP_TYP of \_S5, the only sleep

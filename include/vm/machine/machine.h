@@ -30,6 +30,7 @@ struct nets;
 struct machine_env {
 	const struct config *config;
 	const char *cmdline;	    /* complete */
+	const char *own_cmdline;    /* without the default words, for other kernels than Linux */
 	const struct image *kernel; /* or the flat binary */
 	const struct image *initrds;
 	unsigned int num_initrds;
@@ -45,24 +46,22 @@ struct machine_env {
 	/* What follows is called from vCPU threads. */
 	struct power_sink power;
 	void (*vcpu_ended)(void *opaque, unsigned int vcpu, enum vcpu_end end);
+	void (*exit_port)(void *opaque, uint8_t status); /* the guest wants it to be the VM's */
 	void *opaque;
 	const _Atomic bool *ending;
 };
 
 /*
- * Everything env points to must outlive the machine. On failure *image_refused tells whether it is
- * the guest's image that cannot be booted, rather than the host that failed.
+ * Everything env points to must outlive the machine. On failure *refused tells whether it is what
+ * the person gave (the guest's image cannot be booted), rather than the host that failed.
  */
-int machine_build(const struct machine_env *env, struct machine **ret, bool *image_refused,
-	struct error *err);
+int machine_build(
+	const struct machine_env *env, struct machine **ret, bool *refused, struct error *err);
 /* Stops the vCPUs first (env->ending must be set); NULL is allowed. */
 void machine_destroy(struct machine *machine);
 
 int machine_start(struct machine *machine, struct error *err); /* also after machine_stop */
 void machine_stop(struct machine *machine); /* env->ending is set; returns with all vCPUs out */
-
-/* The guest has stood still: tells it, see vcpu_tell_paused. */
-void machine_tell_paused(struct machine *machine);
 
 void machine_power_button(struct machine *machine);
 

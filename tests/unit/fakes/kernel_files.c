@@ -128,6 +128,33 @@ void make_elf32(struct kernel_file *file)
 	}
 }
 
+void poke_multiboot(struct kernel_file *file, size_t off, uint32_t flags)
+{
+	poke(file, off, 4, 0x1badb002);
+	poke(file, off + 4, 4, flags);
+	poke(file, off + 8, 4, (uint32_t) - (0x1badb002 + flags));
+}
+
+void make_multiboot(struct kernel_file *file)
+{
+	static const uint64_t addresses[] = {MB_LOAD + MB_HEADER_OFF - MB_LOAD_OFF, MB_LOAD,
+		MB_LOAD + MB_LOAD_SIZE, MB_LOAD + MB_MEM_SIZE, MB_ENTRY};
+
+	memset(file, 0, sizeof(*file));
+	file->size = MB_FILE_SIZE;
+	pattern(file, 0, MB_FILE_SIZE);
+	poke_multiboot(file, MB_HEADER_OFF, 0x10003);
+	for (unsigned int i = 0; i < ARRAY_SIZE(addresses); i++)
+		poke(file, MB_HEADER_OFF + 12 + i * 4, 4, addresses[i]);
+}
+
+void make_multiboot_elf32(struct kernel_file *file)
+{
+	make_elf32(file);
+	poke(file, ELF_NOTE_XEN + 8, 4, 0);
+	poke_multiboot(file, MB_ELF_HEADER_OFF, 3);
+}
+
 static void append(struct kernel_file *file, const void *bytes, size_t len)
 {
 	memcpy(file->bytes + file->size, bytes, len);

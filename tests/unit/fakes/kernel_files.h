@@ -43,6 +43,23 @@ void make_bzimage(struct kernel_file *file);
 void make_elf64(struct kernel_file *file);
 void make_elf32(struct kernel_file *file);
 
+/* A Multiboot kernel by its header's addresses, which leave out the file's beginning and its end.
+ */
+#define MB_HEADER_OFF 0x100
+#define MB_LOAD_OFF   0x80
+#define MB_LOAD	      UINT64_C(0x200000)
+#define MB_LOAD_SIZE  0x2000
+#define MB_MEM_SIZE   0x5000
+#define MB_ENTRY      (MB_LOAD + 0x100)
+#define MB_FILE_SIZE  0x3000
+/* make_elf32's kernel without its entry note, and with a header that has no addresses. */
+#define MB_ELF_HEADER_OFF (ELF_TEXT_OFF + 0x40)
+
+void make_multiboot(struct kernel_file *file);
+void make_multiboot_elf32(struct kernel_file *file);
+/* Writes a header's first words, with the sum that belongs to these flags. */
+void poke_multiboot(struct kernel_file *file, size_t off, uint32_t flags);
+
 /*
  * make_elf64's kernel with a relocation of each kind behind it, at these offsets in the text; with
  * or without inverse ones, which newer kernels have no list for.

@@ -56,7 +56,8 @@ static void every_option(void **state)
 		"--cpu host,-avx512f,+x2apic --hugepages --boot pvh --kaslr off --no-kernel-cache "
 		"--no-default-cmdline --serial null "
 		"--serial file:/tmp/log --serial=unix:/tmp/s --serial stdio --kvm /dev/kvm2 "
-		"--dry-run");
+		"--exit-port 0xf4 --dry-run");
+	assert_int_equal(config.exit_port, 0xf4);
 	assert_string_equal(config.kernel, "bzImage");
 	assert_int_equal(config.num_initrds, 2);
 	assert_string_equal(config.initrds[0], "a.img");
@@ -168,7 +169,7 @@ static const struct refusal {
 	{"--memroy 1G", "unknown option '--memroy' (did you mean --memory?)"},
 	{"--memroy=1G", "unknown option '--memroy' (did you mean --memory?)"},
 	{"--mem 1G", "did you mean --memory?"},
-	{"--colour x", "unknown option '--colour' (see 'bantam help run')"},
+	{"--append x", "unknown option '--append' (see 'bantam help run')"},
 	{"--=x", "unknown option '--'"},
 	{"-x", "unknown option '-x'"},
 	{"-vx", "unknown option '-x'"},
@@ -219,6 +220,13 @@ static const struct refusal {
 	{"--flat a --mode loong",
 		"'loong' is not one of real, protected, long (did you mean long?)"},
 	{"--mode long", "--mode goes with --flat only"},
+	{"--exit-port 0", "'0' is not a port from 1 to 0xffc"},
+	{"--exit-port 0xffd", "'0xffd' is not a port"},
+	{"--exit-port 0x100f4", "is not a port"},
+	{"--exit-port x", "'x' is not a port"},
+	{"--exit-port 0x1e", "the interrupt controller is in the way, at 0x20"},
+	{"--exit-port 0xa1", "the interrupt controller"},
+	{"--exit-port 0x4cd", "the interrupt controller"},
 	{"--flat a -k b", "a kernel does not go with it"},
 	{"--flat a b", "a kernel does not go with it"},
 	{"--flat a -i b", "--initrd does not go with it"},
