@@ -29,6 +29,9 @@ struct recorder {
 	uint64_t count, offs[ENTRIES], values[ENTRIES];
 	unsigned int sizes[ENTRIES];
 	bool ascending;
+	/* Of each write, where the ring began meanwhile */
+	const struct kvm_coalesced_mmio_ring *ring;
+	uint32_t firsts[ENTRIES];
 };
 
 static void record(void *opaque, uint64_t off, unsigned int size, uint64_t value)
@@ -40,6 +43,8 @@ static void record(void *opaque, uint64_t off, unsigned int size, uint64_t value
 	r->offs[at] = off;
 	r->sizes[at] = size;
 	r->values[at] = value;
+	if (r->ring)
+		r->firsts[at] = __atomic_load_n(&r->ring->first, __ATOMIC_RELAXED);
 }
 
 static uint64_t nothing(void *opaque, uint64_t off, unsigned int size)
@@ -149,6 +154,26 @@ static void test_full_ring(void **state)
 	tear_down(&rig);
 }
 
+/*
+ * While a write is being served, its entry is still in the ring: another vCPU that finds the ring
+ * empty takes it that all has been served.
+ */
+static void test_entry_stays_until_served(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	set_up(&rig);
+	rig.recorder.ring = rig.ring;
+	for (uint32_t i = 0; i < 100; i++)
+		assert_true(produce(rig.ring, PORT, 4, i));
+	coalesced_ports_serve(rig.ports, rig.ring);
+	assert_int_equal(rig.recorder.count, 100);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(rig.recorder.firsts[i], i);
+	tear_down(&rig);
+}
+
 static void *serve_own(void *opaque)
 {
 	struct rig *rig = opaque;
@@ -189,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order_and_width),
 		cmocka_unit_test(test_full_ring),
+		cmocka_unit_test(test_entry_stays_until_served),
 		cmocka_unit_test(test_two_vcpus),
 	};
 

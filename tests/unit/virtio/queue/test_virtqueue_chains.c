@@ -132,6 +132,32 @@ static void test_2_7_5_2_whole_queue_in_one_chain(void **state)
 	virtqueue_release(vqt, chain);
 }
 
+/* The same over both tables, where no loop is needed to pass the bound. */
+static void test_2_7_5_2_one_more_than_the_queue(void **state)
+{
+	struct virtq_chain *chain;
+
+	(void)state;
+	for (unsigned int in_table = 15; in_table <= 16; in_table++) {
+		vqt_start(IND, 16);
+		vdrv_set_desc(&vqt_driver, vqt_driver.q[0].layout.desc, 0, GOOD, 1, NEXT, 1);
+		vdrv_set_desc(&vqt_driver, vqt_driver.q[0].layout.desc, 1, TABLE, 16 * in_table,
+			INDIRECT, 0);
+		for (unsigned int i = 0; i < in_table; i++)
+			vdrv_set_desc(&vqt_driver, TABLE, i, GOOD, 1, i + 1 < in_table ? NEXT : 0,
+				(uint16_t)(i + 1));
+		vdrv_expose(&vqt_driver, 0, 0);
+		if (in_table == 15) {
+			chain = vqt_pop();
+			assert_int_equal(chain->readable, 16);
+			virtqueue_release(vqt, chain);
+		} else {
+			assert_int_equal(virtqueue_pop(vqt, &chain), -EPROTO);
+			assert_non_null(strstr(virtqueue_error(vqt), "longer than the queue"));
+		}
+	}
+}
+
 static void test_avail_index_runs_ahead(void **state)
 {
 	struct virtq_chain *chain;
@@ -262,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VQT_TEST(test_2_7_5_chains),
 		VQT_TEST(test_2_7_5_2_whole_queue_in_one_chain),
+		VQT_TEST(test_2_7_5_2_one_more_than_the_queue),
 		VQT_TEST(test_avail_index_runs_ahead),
 		VQT_TEST(test_same_head_twice),
 		VQT_TEST(test_descriptors_are_copied),
