@@ -6,7 +6,9 @@
  * A guest may point a BAR anywhere. One that lies outside the windows that the DSDT declares, or
  * over something else on the bus, does not decode; it is tried again whenever another BAR has
  * moved out of the way. That a guest can put its own BARs over each other is not an error of the
- * monitor, so it costs a line in the log at most.
+ * monitor, so it costs a line in the log at most; and none while the guest is still at it, as a
+ * rescan puts one function where another is that it has not come to yet. A driver that goes to work
+ * makes its function a bus master first.
  */
 #include "pci_private.h"
 
@@ -37,14 +39,15 @@ static bool inside(const struct window *w, uint64_t addr, uint64_t size)
 	return addr >= w->base && range_ok(addr - w->base, size, w->size);
 }
 
-static bool in_a_window(const struct pci_bar *bar, uint64_t addr)
+static bool in_a_window(const struct pci_bus *bus, const struct pci_bar *bar, uint64_t addr)
 {
 	const uint64_t size = bar->region.size;
 
 	if (bar->kind == PCI_BAR_IO)
 		return inside(&io_window, addr, size);
 	return inside(&mmio32_window, addr, size) ||
-	       (bar->kind == PCI_BAR_MEM64 && inside(&mmio64_window, addr, size));
+	       (bar->kind == PCI_BAR_MEM64 && !bus->config.narrow &&
+		       inside(&mmio64_window, addr, size));
 }
 
 /* The address in the BAR's register or registers, decoded or not. */
@@ -68,7 +71,7 @@ static uint64_t want(const struct pci_function *fn, unsigned int i)
 	if (bar->kind == PCI_BAR_NONE || !(pci_get16(&fn->cfg[PCI_COMMAND]) & enable))
 		return NOWHERE;
 	addr = address(fn, i);
-	return in_a_window(bar, addr) ? addr : NOWHERE;
+	return in_a_window(fn->bus, bar, addr) ? addr : NOWHERE;
 }
 
 static struct bus *space(const struct pci_function *fn, const struct pci_bar *bar)
@@ -104,13 +107,14 @@ static int map(struct pci_function *fn, unsigned int i, uint64_t addr)
 /* Maps whatever of fn should be mapped and is not. */
 static void map_wanted(struct pci_function *fn, bool say)
 {
+	say = say && (pci_get16(&fn->cfg[PCI_COMMAND]) & PCI_COMMAND_MASTER);
 	for (unsigned int i = 0; i < PCI_MAX_BARS; i++) {
 		uint64_t addr = want(fn, i);
 
 		if (addr == NOWHERE || fn->bars[i].mapped || !map(fn, i, addr) || !say)
 			continue;
 		log_limited(fn->bus->config.log, &fn->bus->limit, LOG_WARN,
-			"PCI %02x:00.0 (%s): BAR %u at 0x%" PRIx64
+			"PCI 00:%02x.0 (%s): BAR %u at 0x%" PRIx64
 			" overlaps something else, left unmapped",
 			fn->slot, fn->name, i, addr);
 	}
@@ -142,8 +146,8 @@ void pci_bars_update(struct pci_function *fn)
 }
 
 /* The end of one of fn's first BARs that overlaps [addr, addr + size) in the same space, or 0. */
-static uint64_t conflict(
-	const struct pci_function *fn, unsigned int bars, bool io, uint64_t addr, uint64_t size)
+static uint64_t conflict(const struct pci_bus *bus, const struct pci_function *fn,
+	unsigned int bars, bool io, uint64_t addr, uint64_t size)
 {
 	for (unsigned int i = 0; i < bars; i++) {
 		const struct pci_bar *bar = &fn->bars[i];
@@ -153,13 +157,13 @@ static uint64_t conflict(
 			continue;
 		at = address(fn, i);
 		/* An address that no window holds may be anything and stands in nobody's way. */
-		if (in_a_window(bar, at) && ranges_overlap(at, bar->region.size, addr, size))
+		if (in_a_window(bus, bar, at) && ranges_overlap(at, bar->region.size, addr, size))
 			return at + bar->region.size;
 	}
 	return 0;
 }
 
-static const struct window *home(const struct pci_bar *bar)
+static const struct window *home(const struct pci_bus *bus, const struct pci_bar *bar)
 {
 	switch (bar->kind) {
 	case PCI_BAR_IO:
@@ -167,7 +171,7 @@ static const struct window *home(const struct pci_bar *bar)
 	case PCI_BAR_MEM32:
 		return &mmio32_window;
 	case PCI_BAR_MEM64:
-		return &mmio64_window;
+		return bus->config.narrow ? &mmio32_window : &mmio64_window;
 	case PCI_BAR_NONE:
 		break;
 	}
@@ -184,15 +188,15 @@ static uint64_t find_room(
 	const struct pci_bar *bar = &fn->bars[index];
 	const uint64_t size = bar->region.size;
 	const bool io = bar->kind == PCI_BAR_IO;
-	const struct window *w = home(bar);
+	const struct window *w = home(bus, bar);
 	uint64_t addr = ALIGN_UP(w->base, size);
 
 	while (inside(w, addr, size)) {
-		uint64_t end = conflict(fn, index, io, addr, size);
+		uint64_t end = conflict(bus, fn, index, io, addr, size);
 
 		for (unsigned int slot = 0; !end && slot < PCI_MAX_DEVICES; slot++)
 			if (bus->slots[slot])
-				end = conflict(bus->slots[slot], PCI_MAX_BARS, io, addr, size);
+				end = conflict(bus, bus->slots[slot], PCI_MAX_BARS, io, addr, size);
 		if (!end)
 			return addr;
 		addr = ALIGN_UP(end, size); /* always further: at most one round per BAR */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Construction order: memory map, KVM's VM and all memory slots (a slot that comes after the
- * irqchip waits for an RCU grace period), irqchip, devices, guest image, vCPUs. Destruction is the
- * reverse, and takes a machine that is built by half.
+ * irqchip waits for an RCU grace period), irqchip, CPUID (which says how wide an address is),
+ * devices, guest image, vCPUs. Destruction is the reverse, and takes a machine that is built by
+ * half.
  */
 #include "machine_private.h"
 
@@ -82,6 +83,37 @@ static int build_kvm(struct machine *m, struct error *err)
 	return rc < 0 ? rc : kvm_vm_create_irqchip(m->kvm, err);
 }
 
+/* Memory that the guest's page tables cannot name would look like plain memory and be none. */
+static int check_address_width(const struct machine *m, struct error *err)
+{
+	unsigned int bits = cpuid_phys_bits(m->cpuid);
+	const struct guest_mem_region *regions;
+	size_t count;
+
+	regions = guest_mem_regions(m->mem, &count);
+	if ((regions[count - 1].gpa + regions[count - 1].size - 1) >> bits)
+		return error_set(err, -EINVAL,
+			"%llu MiB of memory: this host's processor has %u bits of physical "
+			"address, "
+			"too few for it",
+			(unsigned long long)(m->env.config->memory / MiB), bits);
+	return 0;
+}
+
+static int build_cpuid(struct machine *m, struct error *err)
+{
+	const struct cpuid_config cpuid = {
+		.num_cpus = m->env.config->cpus,
+		.features = m->env.config->cpu_features,
+	};
+	int rc;
+
+	if (!m->kvm)
+		return 0;
+	rc = cpuid_template_create(m->env.kvm, &cpuid, &m->cpuid, err);
+	return rc < 0 ? rc : check_address_width(m, err);
+}
+
 static int build_buses(struct machine *m, struct error *err)
 {
 	int rc = bus_create(0x10000, &m->pio);
@@ -158,6 +190,7 @@ static int build_pci(struct machine *m)
 	struct pci_bus_config pci = {
 		.pio = m->pio, .mmio = m->mmio, .power = m->env.power, .log = m->env.log};
 
+	pci.narrow = m->cpuid && (LAYOUT_MMIO64_LAST >> cpuid_phys_bits(m->cpuid));
 	for (unsigned int i = 0; i < ARRAY_SIZE(pci.intx); i++)
 		pci.intx[i] = machine_wire(m, LAYOUT_IRQ_PCI + i);
 	return pci_bus_create(&pci, &m->pci);
@@ -232,30 +265,9 @@ static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 	return vcpu_create(&vcpu, &m->vcpus[id], err);
 }
 
-/* Memory that the guest's page tables cannot name would look like plain memory and be none. */
-static int check_address_width(const struct machine *m, struct error *err)
-{
-	unsigned int bits = cpuid_phys_bits(m->cpuid);
-	const struct guest_mem_region *regions;
-	size_t count;
-
-	regions = guest_mem_regions(m->mem, &count);
-	if ((regions[count - 1].gpa + regions[count - 1].size - 1) >> bits)
-		return error_set(err, -EINVAL,
-			"%llu MiB of memory: this host's processor has %u bits of physical "
-			"address, "
-			"too few for it",
-			(unsigned long long)(m->env.config->memory / MiB), bits);
-	return 0;
-}
-
 static int build_vcpus(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
-	const struct cpuid_config cpuid = {
-		.num_cpus = config->cpus,
-		.features = config->cpu_features,
-	};
 	unsigned int max;
 	int rc;
 
@@ -269,11 +281,7 @@ static int build_vcpus(struct machine *m, struct error *err)
 	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return error_set_errno(err, -ENOMEM, "vCPUs");
-	rc = cpuid_template_create(m->env.kvm, &cpuid, &m->cpuid, err);
-	if (!rc)
-		rc = check_address_width(m, err);
-	if (!rc)
-		rc = coalesce_index_ports(m, err);
+	rc = coalesce_index_ports(m, err);
 	for (; !rc && m->num_vcpus < config->cpus; m->num_vcpus += !rc)
 		rc = build_vcpu(m, m->num_vcpus, err);
 	return rc;
@@ -290,8 +298,9 @@ static bool is_refused(build_step step, int rc)
 int machine_build(
 	const struct machine_env *env, struct machine **ret, bool *refused, struct error *err)
 {
-	static const build_step steps[] = {build_memory, build_kvm, build_buses, build_devices,
-		build_exit_port, machine_build_virtio, machine_load_guest, build_vcpus};
+	static const build_step steps[] = {build_memory, build_kvm, build_cpuid, build_buses,
+		build_devices, build_exit_port, machine_build_virtio, machine_load_guest,
+		build_vcpus};
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)

@@ -85,6 +85,7 @@ struct pci_bus_config {
 	struct irq_line
 		intx[8]; /* GSIs LAYOUT_IRQ_PCI + n, shared level lines, counted by the bus */
 	struct power_sink power; /* for the reset register at 0xCF9 */
+	bool narrow; /* the CPUs cannot address the 64-bit window: its BARs are below 4 GiB too */
 	struct log *log;
 };
 

@@ -86,18 +86,29 @@ void pci_rig_init_full(struct device *dev)
 	pci_function_bar(&dev->fn, 5, PCI_BAR_MEM32, true, 0x10, &pci_rig_bar_ops, dev);
 }
 
-int pci_rig_set_up(void **state)
+static int make_bus(struct log *log, bool narrow)
 {
-	struct pci_bus_config config = {.log = NULL};
+	struct pci_bus_config config = {.log = log, .narrow = narrow};
 
-	(void)state;
-	fake_machine_create(&rig.machine);
 	config.pio = rig.machine.pio;
 	config.mmio = rig.machine.mmio;
 	config.power = fake_machine_power(&rig.machine);
 	for (unsigned int i = 0; i < 8; i++)
 		config.intx[i] = fake_machine_irq(&rig.machine, LAYOUT_IRQ_PCI + i);
 	return pci_bus_create(&config, &rig.bus);
+}
+
+int pci_rig_set_up(void **state)
+{
+	(void)state;
+	fake_machine_create(&rig.machine);
+	return make_bus(NULL, false);
+}
+
+void pci_rig_restart(struct log *log, bool narrow)
+{
+	pci_bus_destroy(rig.bus);
+	assert_int_equal(make_bus(log, narrow), 0);
 }
 
 int pci_rig_tear_down(void **state)

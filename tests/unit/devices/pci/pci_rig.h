@@ -16,6 +16,7 @@ enum {
 	PIN = 0x3d,
 	CMD_IO = 1,
 	CMD_MEM = 2,
+	CMD_MASTER = 4,
 	CMD_INTX_OFF = 1 << 10,
 	STATUS_INTX = 1 << 3,
 };
@@ -36,6 +37,9 @@ extern struct pci_rig rig; /* of the test that runs */
 /* For cmocka */
 int pci_rig_set_up(void **state);
 int pci_rig_tear_down(void **state);
+/* A new bus, for a test that wants another than those have. */
+struct log;
+void pci_rig_restart(struct log *log, bool narrow);
 
 /* A device with INTx and no BAR */
 void pci_rig_init(struct device *dev);

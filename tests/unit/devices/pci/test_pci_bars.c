@@ -5,13 +5,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "pci_rig.h"
 #include "vm/core/layout.h"
+#include "vm/core/log.h"
 
 /* A driver's way to a BAR's size. */
 static uint32_t size_of(unsigned int slot, unsigned int bar)
@@ -232,6 +235,63 @@ static void test_overlap(void **state)
 	assert_int_equal(bus_read(rig.machine.mmio, 0xd0000000, 4), 0x01000000);
 }
 
+/*
+ * A rescan after removals: one function is put where another one still is that it comes to next.
+ * That is worth no line; a driver that goes to work in another's shadow is, and the right name.
+ */
+static void test_overlap_is_said_once_it_lasts(void **state)
+{
+	struct device a, b;
+	struct log log;
+	char line[256] = "";
+	FILE *out = tmpfile();
+
+	(void)state;
+	assert_non_null(out);
+	log_init(&log, fileno(out), LOG_WARN, NULL);
+	pci_rig_restart(&log, false);
+	pci_rig_init_full(&a);
+	pci_rig_init_full(&b);
+	assert_int_equal(pci_bus_add(rig.bus, &a.fn, 7), 0);
+	assert_int_equal(pci_bus_add(rig.bus, &b.fn, 0x1a), 0);
+	wr(0x1a, BAR0 + 4, 4, 0xd0000000);
+	wr(0x1a, COMMAND, 2, CMD_MEM);
+	wr(7, COMMAND, 2, CMD_MEM);
+	wr(7, BAR0 + 4, 4, 0xd0000000);
+	assert_false(a.fn.bars[1].mapped);
+	wr(0x1a, BAR0 + 4, 4, 0xd0001000);
+	wr(7, COMMAND, 2, CMD_MEM | CMD_MASTER);
+	assert_true(a.fn.bars[1].mapped);
+	assert_int_equal(ftell(out), 0);
+	assert_int_equal(lseek(fileno(out), 0, SEEK_END), 0);
+
+	wr(0x1a, BAR0 + 4, 4, 0xd0000000);
+	wr(0x1a, COMMAND, 2, CMD_MEM | CMD_MASTER);
+	rewind(out);
+	assert_non_null(fgets(line, sizeof(line), out));
+	assert_non_null(strstr(line, "00:1a.0 (test): BAR 1 at 0xd0000000"));
+	fclose(out);
+	pci_rig_restart(NULL, false);
+}
+
+/* Where the CPUs cannot address the 64-bit window, nothing goes there. */
+static void test_narrow(void **state)
+{
+	struct device dev;
+
+	(void)state;
+	pci_rig_restart(NULL, true);
+	pci_rig_init_full(&dev);
+	assert_int_equal(pci_bus_add(rig.bus, &dev.fn, 0), 0);
+	assert_in_range(bar_at(1, 2, true), LAYOUT_MMIO32_BASE, LAYOUT_MMIO32_LAST);
+	wr(1, COMMAND, 2, CMD_MEM);
+	assert_true(dev.fn.bars[2].mapped);
+	assert_int_equal(bus_read(rig.machine.mmio, bar_at(1, 2, true), 4), 1 << 24);
+	wr(1, BAR0 + 12, 4, LAYOUT_MMIO64_BASE >> 32);
+	assert_false(dev.fn.bars[2].mapped);
+	pci_rig_restart(NULL, false);
+}
+
 /* Comes back as from firmware, not as the guest had left it. */
 static void test_back_again(void **state)
 {
@@ -269,6 +329,8 @@ int main(void)
 		PCI_TEST(test_move),
 		PCI_TEST(test_outside_windows),
 		PCI_TEST(test_overlap),
+		PCI_TEST(test_overlap_is_said_once_it_lasts),
+		PCI_TEST(test_narrow),
 		PCI_TEST(test_back_again),
 	};
 
