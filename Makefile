@@ -15,6 +15,9 @@ SCDOC       ?= scdoc
 DESTDIR     ?=
 WERROR      ?=
 FUZZ_TIME   ?= 10
+TORTURE_TIME  ?= 14400
+TORTURE_STATE ?= $(O)/torture.json
+TORTURE_LAB   ?= 0
 # What pytest is told on top; PYTEST= runs the slow guests too.
 PYTEST      ?= -m 'not slow'
 JOBS        ?= $(shell nproc 2>/dev/null || echo 1)
@@ -211,7 +214,13 @@ $(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(call ar
 # -rdynamic: libraries opened later use the sockets that a driver puts in the place of the real ones.
 $(FUZZ_BINS): $(O)/fuzz/%: $(O)/fuzz/%.o $(call archives,fuzz,$(TESTED))
 	$(say) LD $@
-	$(Q)$(CLANG) -pthread -rdynamic -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^))
+	$(Q)$(CLANG) -pthread -rdynamic -fsanitize=fuzzer,address,undefined $(FUZZ_LDFLAGS) -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^))
+
+# Where there are virtqueues, the chains are counted.
+FUZZ_CHAINS := $(filter %/fuzz_virtqueue %/fuzz_virtio_balloon %/fuzz_virtio_blk %/fuzz_virtio_console \
+	%/fuzz_virtio_mmio %/fuzz_virtio_net %/fuzz_virtio_pci,$(FUZZ_BINS))
+$(FUZZ_CHAINS): $(O)/fuzz/tests/fuzz/count_chains.o
+$(FUZZ_CHAINS): FUZZ_LDFLAGS := -Wl,--wrap=virtqueue_pop,--wrap=virtqueue_pop_room
 
 MALFORMED_OBJS := tests/tools/make_malformed tests/unit/fakes/kernel_files \
 	tests/unit/loader/malformed_set tests/unit/loader/malformed_cases
@@ -240,6 +249,13 @@ kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(O)/dump_kernel $(GUEST_B
 		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
 		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
+
+# The fuzz targets, power cuts and boots, TORTURE_TIME seconds of them; totals stay in TORTURE_STATE.
+TORTURE_TESTS := $(filter %test_blk_durability %test_virtio_blk_durability,$(UNIT_BINS))
+.PHONY: torture
+torture: $(O)/bantam $(FUZZ_BINS) $(TORTURE_TESTS) $(GUEST_BINS)
+	$(Q)tests/tools/torture --out $(O) --state $(TORTURE_STATE) --time $(TORTURE_TIME) \
+		--lab $(TORTURE_LAB) $(FUZZ_BINS) $(TORTURE_TESTS)
 
 # Stock kernels: on /dev/kvm where it can boot Linux, in the lab elsewhere.
 .PHONY: guest
@@ -313,6 +329,7 @@ help:
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
+	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
 	@echo 'make bench      the figures of Documentation/benchmarks.md'
 	@echo 'make asan       bantam with AddressSanitizer: $(O)/asan/bantam'
 	@echo 'make install    with DESTDIR= and PREFIX=$(PREFIX); also uninstall, man'

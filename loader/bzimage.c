@@ -112,7 +112,8 @@ static int read_placement(const struct image *image, struct bzimage *bz, struct 
 		bz->payload_size = get_le32(h + HDR_PAYLOAD_LENGTH);
 	}
 	bz->relocatable = h[HDR_RELOCATABLE];
-	bz->alignment = get_le32(h + HDR_KERNEL_ALIGNMENT);
+	/* Of a kernel that is not relocatable the alignment says nothing. */
+	bz->alignment = bz->relocatable ? get_le32(h + HDR_KERNEL_ALIGNMENT) : 1;
 	if (!is_power_of_two(bz->alignment))
 		return image_error(image, err, -EINVAL,
 			"kernel_alignment 0x%x is no power of two: the file is damaged",
@@ -150,6 +151,11 @@ static int read_entry(const struct image *image, struct bzimage *bz, struct erro
 			"XLF_KERNEL_64 is set, but %llu bytes of kernel do not reach the 64-bit "
 			"entry",
 			(unsigned long long)bz->code_size);
+	/* Linux says where its 32-bit entry is, as the protocol wants; iPXE has none. */
+	if (!bz->entry64 && !get_le32(h + HDR_CODE32_START))
+		return image_error(image, err, -ENOTSUP,
+			"it begins in real mode alone (code32_start is 0), by a BIOS, as iPXE "
+			"does: there is none here");
 	return 0;
 }
 

@@ -259,9 +259,8 @@ int elf_check(const struct image *image, const struct elf *elf, struct error *er
 			(unsigned long long)elf->pvh_entry);
 	if (!elf->is64 && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
-			"a 32-bit ELF file without a PVH entry note or a Multiboot header: take "
-			"the "
-			"bzImage, or build with CONFIG_PVH");
+			"a 32-bit ELF file without a PVH entry note or a Multiboot header: of "
+			"Linux, take the bzImage");
 	if (elf->is64 && !elf->has_pvh && elf_entry(elf, &gpa))
 		return image_error(image, err, -EINVAL,
 			"e_entry 0x%llx is in no segment: the file is damaged or no kernel",

@@ -34,7 +34,8 @@ static int choose_elf_entry(const struct image *image, const struct elf *elf, en
 {
 	if (boot == BOOT_PVH && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
-			"the kernel has no PVH entry (CONFIG_PVH): boot it without --boot pvh");
+			"the kernel has no PVH entry%s: boot it without --boot pvh",
+			elf->is_linux ? " (CONFIG_PVH)" : "");
 	if (boot == BOOT_ELF && !elf->is64)
 		return image_error(image, err, -ENOTSUP,
 			"a 32-bit kernel has no 64-bit entry: boot it without --boot elf");
@@ -146,18 +147,26 @@ static int check_payload(
 	return 0;
 }
 
+/*
+ * What is at pref_address in a bzImage that has the 64-bit entry is Linux: some builds of Linux
+ * have no note of that name.
+ */
 static int open_payload(
 	const struct loader_config *config, struct kernel *kernel, uint64_t gpa, struct error *err)
 {
 	const struct image *image = &kernel->unpacked.image;
-	const struct elf *elf = &kernel->elf;
+	struct elf *elf = &kernel->elf;
 	int rc = unpack_payload(
 		config->kernel, &kernel->bz, config->cache_dir, &kernel->unpacked, err);
 
-	if (!rc)
-		rc = elf_parse(image, &kernel->elf, err);
+	if (rc)
+		return rc;
+	rc = elf_parse(image, elf, err);
+	if (rc == -ENOTSUP && config->boot == BOOT_PVH && !elf->is64 && !elf->has_pvh)
+		return image_error(image, err, rc, "its payload is no kernel with a PVH entry");
 	if (!rc)
 		rc = check_payload(image, kernel, gpa, err);
+	elf->is_linux |= !rc && elf->is64 && kernel->bz.entry64;
 	if (!rc && config->boot != BOOT_PVH && !(elf->is64 && elf->is_linux))
 		rc = image_error(image, err, -ENOTSUP, "its payload is no 64-bit Linux");
 	return rc;
@@ -174,6 +183,9 @@ int kernel_unpack(const struct guest_mem *mem, const struct loader_config *confi
 		return 0;
 	if (config->boot == BOOT_AUTO && !kernel->bz.entry64)
 		return 0;
+	if (config->boot == BOOT_ELF && !kernel->bz.entry64)
+		return image_error(config->kernel, err, -ENOTSUP,
+			"an i386 kernel, which has no 64-bit entry: boot it without --boot elf");
 	rc = bzimage_place(mem, config->kernel, &kernel->bz, &gpa, err);
 	if (rc)
 		return rc;

@@ -339,6 +339,12 @@ static int load_all(const struct guest_mem *mem, const struct loader_config *con
 	return 0;
 }
 
+/* memtest86+ and iPXE are bzImages too, but unpack nothing. */
+static bool is_linux(const struct kernel *kernel)
+{
+	return kernel->elf_image ? kernel->elf.is_linux : kernel->bz.payload_size;
+}
+
 int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	struct loader_result *result, struct error *err)
 {
@@ -355,6 +361,7 @@ int loader_load(const struct guest_mem *mem, const struct loader_config *config,
 	if (!rc) {
 		out.format = kernel.format;
 		out.not_unpacked = kernel.not_unpacked;
+		out.is_linux = is_linux(&kernel);
 		out.cached = kernel.elf_image == &kernel.unpacked.image && !kernel.unpacked.bytes;
 		*result = out;
 	}

@@ -6,6 +6,10 @@
  * A kick is immediate_exit plus a signal. The signal alone would be lost between the loop's test
  * and KVM_RUN; immediate_exit alone would not get the vCPU out of the guest. The loop clears
  * immediate_exit before it looks at the flags that kickers set first, so none is missed.
+ *
+ * A signal without a kick is one that has stopped the process (SIGSTOP, a debugger, the freezer):
+ * KVM_RUN returns EINTR after it, on the vCPU's own thread, so the guest hears of the pause before
+ * it runs an instruction.
  */
 #include "vcpu/vcpu.h"
 
@@ -136,16 +140,29 @@ static bool is_halted(struct vcpu *vcpu)
 	       ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 && !(regs.rflags & RFLAGS_IF);
 }
 
+/*
+ * Only from the vCPU's thread: the call would wait for KVM_RUN to return. It fails where the guest
+ * has no kvm-clock, and then there is nobody to tell.
+ */
+static void tell_paused(struct vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0) < 0)
+		return;
+}
+
 static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 {
 	int rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	const bool kicked = __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST);
 
-	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+	if (kicked)
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (vcpu->ring)
 		coalesced_ports_serve(vcpu->config.coalesced, vcpu->ring);
 	if (!rc)
 		return vcpu_handle_exit(vcpu, end) == VCPU_CONTINUE;
+	if (rc == -EINTR && !kicked)
+		tell_paused(vcpu);
 	if (rc == -EINTR || rc == -EAGAIN)
 		return true;
 	vcpu->run_errno = -rc;
@@ -160,8 +177,11 @@ static void *vcpu_thread(void *opaque)
 	enum vcpu_end end;
 
 	while (!atomic_load(config->ending)) {
-		bool on = run_once(vcpu, &end);
+		bool on;
 
+		if (atomic_load(&vcpu->was_paused) && atomic_exchange(&vcpu->was_paused, false))
+			tell_paused(vcpu);
+		on = run_once(vcpu, &end);
 		if (on && atomic_exchange(&vcpu->check_halted, false)) {
 			end = VCPU_HALTED;
 			on = !is_halted(vcpu);
@@ -209,5 +229,11 @@ void vcpu_join(struct vcpu *vcpu)
 void vcpu_check_halted(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->check_halted, true);
+	vcpu_kick(vcpu);
+}
+
+void vcpu_tell_paused(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->was_paused, true);
 	vcpu_kick(vcpu);
 }

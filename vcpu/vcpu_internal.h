@@ -17,6 +17,7 @@ struct vcpu {
 	pthread_t thread;
 	bool started;		   /* main thread only: there is a thread to join */
 	_Atomic bool check_halted; /* vcpu_check_halted asked */
+	_Atomic bool was_paused;   /* vcpu_tell_paused asked */
 	int run_errno;		   /* what KVM_RUN failed with, 0 if it did not */
 };
 

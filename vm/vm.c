@@ -238,26 +238,33 @@ static void report_internal_error(struct vm *vm)
 	}
 }
 
+/* The last end is always told, those before it only so often: some guests do nothing else. */
+static enum end_action tell_end(
+	struct vm *vm, enum end_action action, enum log_level level, const char *what)
+{
+	if (action == END_RESTART)
+		log_limited(vm->log, &vm->limit, level, "%s", what);
+	else
+		log_msg(vm->log, level, "%s", what);
+	return action;
+}
+
 static enum end_action report_end(struct vm *vm, enum vm_end end)
 {
 	const struct config *config = vm->config;
 
 	switch (end) {
 	case VM_END_POWEROFF:
-		log_msg(vm->log, LOG_INFO, "the guest powered off");
-		return config->on_poweroff;
+		return tell_end(vm, config->on_poweroff, LOG_INFO, "the guest powered off");
 	case VM_END_REBOOT:
-		log_msg(vm->log, LOG_INFO, "the guest reboots");
-		return config->on_reboot;
+		return tell_end(vm, config->on_reboot, LOG_INFO, "the guest reboots");
 	case VM_END_PANIC:
-		log_msg(vm->log, LOG_ERROR, "the guest's kernel panicked");
-		return config->on_panic;
+		return tell_end(vm, config->on_panic, LOG_ERROR, "the guest's kernel panicked");
 	case VM_END_TRIPLE_FAULT:
-		log_msg(vm->log, LOG_ERROR, "the guest crashed by a triple fault");
-		return config->on_panic;
+		return tell_end(
+			vm, config->on_panic, LOG_ERROR, "the guest crashed by a triple fault");
 	case VM_END_HALT:
-		log_msg(vm->log, LOG_DEBUG, "the guest halted");
-		return config->on_poweroff;
+		return tell_end(vm, config->on_poweroff, LOG_DEBUG, "the guest halted");
 	case VM_END_EXIT_PORT:
 		log_msg(vm->log, LOG_INFO, "the guest ended with status %u", vm_end_status(vm));
 		return END_EXIT;

@@ -22,11 +22,19 @@
 
 /* ---- requests from outside ---- */
 
+/* After a SIGCONT. vCPUs that were in the guest have told it already, see vcpu.c. */
+static void resume(struct vm *vm)
+{
+	char_stdio_resume(vm->terminal);
+	if (vm->machine)
+		machine_tell_paused(vm->machine);
+}
+
 static void suspend(struct vm *vm)
 {
 	char_stdio_suspend(vm->terminal);
 	raise(SIGSTOP);
-	char_stdio_resume(vm->terminal);
+	resume(vm);
 }
 
 static void on_console_command(void *opaque, enum console_command command)
@@ -75,7 +83,7 @@ static void on_signal(void *opaque, uint32_t events)
 			suspend(vm);
 		break;
 	case SIGCONT:
-		char_stdio_resume(vm->terminal);
+		resume(vm);
 		break;
 	case SIGWINCH:
 		char_stdio_resized(vm->terminal);

@@ -121,8 +121,9 @@ static int open_fit(struct vm *vm, struct error *err)
 	if (!vm->fit_config)
 		return error_set_errno(err, -ENOMEM, "%s", vm->file.name);
 	if (boot->unhashed)
-		log_msg(vm->log, LOG_WARN, "%s: image '%s' has no hash: damage will not be noticed",
-			vm->file.name, boot->unhashed);
+		log_limited(vm->log, &vm->limit, LOG_WARN,
+			"%s: image '%s' has no hash: damage will not be noticed", vm->file.name,
+			boot->unhashed);
 	vm->kernel = boot->kernel;
 	vm->initrds[0] = boot->ramdisk;
 	vm->num_initrds = boot->ramdisk.size > 0;

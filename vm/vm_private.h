@@ -11,6 +11,7 @@
 #include "loader/image/image.h"
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
+#include "vm/core/log.h"
 #include "vm/vm.h"
 
 struct chardev;
@@ -44,6 +45,7 @@ struct vm {
 	struct disks *disks;
 	struct nets *nets;
 	struct event_source signals;
+	struct log_limit limit; /* of what is said at each boot */
 	struct machine *machine;
 	struct timer halt_timer;
 	uint64_t halt_period_ns;

@@ -236,6 +236,9 @@ static int check(const struct net_slirp_config *config, struct error *err)
 	if (config->mtu && (config->mtu < NET_SLIRP_MIN_MTU || config->mtu > NET_SLIRP_MTU))
 		return error_set(err, -EINVAL, "user network: the MTU is %u, not %d to %d",
 			config->mtu, NET_SLIRP_MIN_MTU, NET_SLIRP_MTU);
+	if (config->num_forwards > NET_SLIRP_MAX_FORWARDS)
+		return error_set(err, -EINVAL, "user network: more than %d forwarded ports",
+			NET_SLIRP_MAX_FORWARDS);
 	if (config->dns.sin_family &&
 		(config->dns.sin_family != AF_INET || !config->dns.sin_addr.s_addr ||
 			!config->dns.sin_port))
@@ -294,7 +297,7 @@ int net_slirp_create(const struct net_slirp_config *config, struct net **ret, st
 	if (rc < 0)
 		goto close_wake;
 	for (unsigned int i = 0; i < config->num_forwards; i++) {
-		rc = slirp_forward_add(&s->lib, s->slirp, &config->forwards[i], err);
+		rc = slirp_forward_add(&s->lib, s->slirp, &config->forwards[i], s->log, err);
 		if (rc < 0) {
 			slirp_close(&s->net);
 			return rc;

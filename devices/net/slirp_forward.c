@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vm/core/error.h"
+#include "vm/core/log.h"
 
 enum { TEXT = INET6_ADDRSTRLEN + sizeof("[]:65535") };
 
@@ -48,25 +49,105 @@ static int check(const struct net_forward *forward, struct error *err)
 			"port forwarding: host and guest must both have IPv4 or both IPv6 "
 			"addresses");
 	/* At the same place in both. */
-	if (!forward->host.in.sin_port || !forward->guest.in.sin_port)
-		return error_set(err, -EINVAL, "port forwarding: ports are 1 to 65535");
+	if (!forward->guest.in.sin_port)
+		return error_set(err, -EINVAL, "port forwarding: the guest's ports are 1 to 65535");
 	return 0;
 }
 
-int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
-	struct error *err)
+/* ---- a port of the host's choice ---- */
+
+/*
+ * libslirp does not tell which port it has got, but what it waits for. Before it is attached to a
+ * loop these are the forwards' sockets alone.
+ */
+struct descriptors {
+	int fd[NET_SLIRP_MAX_FORWARDS];
+	unsigned int num;
+};
+
+static int on_want(int fd, int events, void *opaque)
+{
+	struct descriptors *all = opaque;
+
+	(void)events;
+	if (all->num < NET_SLIRP_MAX_FORWARDS)
+		all->fd[all->num++] = fd;
+	return -1;
+}
+
+static void list_sockets(const struct slirp_lib *lib, Slirp *slirp, struct descriptors *ret)
+{
+	uint32_t timeout_ms = UINT32_MAX;
+
+	*ret = (struct descriptors){.num = 0};
+	lib->pollfds_fill(slirp, &timeout_ms, on_want, ret);
+}
+
+static bool has(const struct descriptors *all, int fd)
+{
+	for (unsigned int i = 0; i < all->num; i++)
+		if (all->fd[i] == fd)
+			return true;
+	return false;
+}
+
+/* The address of the socket that is in now and was not before. */
+static bool find_new(
+	const struct descriptors *before, const struct descriptors *now, union net_address *ret)
+{
+	for (unsigned int i = 0; i < now->num; i++) {
+		socklen_t len = sizeof(*ret);
+
+		if (!has(before, now->fd[i]))
+			return getsockname(now->fd[i], &ret->sa, &len) == 0;
+	}
+	return false;
+}
+
+static int add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward)
 {
 	const socklen_t len = forward->host.sa.sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 								     : sizeof(struct sockaddr_in);
 	const int flags = SLIRP_HOSTFWD_V6ONLY | (forward->udp ? SLIRP_HOSTFWD_UDP : 0);
+
+	return lib->add_hostxfwd(slirp, &forward->host.sa, len, &forward->guest.sa, len, flags) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
+	const struct net_forward *forward, struct log *log)
+{
+	struct descriptors before, now;
+	union net_address address;
+	char text[TEXT];
+	int rc;
+
+	list_sockets(lib, slirp, &before);
+	rc = add(lib, slirp, forward);
+	if (rc < 0)
+		return rc;
+	list_sockets(lib, slirp, &now);
+	if (!find_new(&before, &now, &address))
+		return -ENOTSOCK;
+	log_msg(log, LOG_INFO, "%s port %s leads to the guest's port %u",
+		forward->udp ? "UDP" : "TCP", to_text(&address, text),
+		ntohs(forward->guest.in.sin_port));
+	return 0;
+}
+
+int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
+	struct log *log, struct error *err)
+{
 	char host[TEXT], reason[128];
 	int rc = check(forward, err);
 
 	if (rc < 0)
 		return rc;
-	if (lib->add_hostxfwd(slirp, &forward->host.sa, len, &forward->guest.sa, len, flags) == 0)
+	rc = forward->host.in.sin_port ? add(lib, slirp, forward)
+				       : add_anywhere(lib, slirp, forward, log);
+	if (rc == 0)
 		return 0;
-	rc = -errno;
 	return error_set(err, rc, "cannot forward %s port %s: %s%s", forward->udp ? "UDP" : "TCP",
 		to_text(&forward->host, host), strerror_r(-rc, reason, sizeof(reason)), advice(rc));
 }

@@ -5,8 +5,13 @@
 #include "devices/net/net.h"
 #include "slirp_lib.h"
 
-/* Opens the host's port. -errno, with a line that names it. */
+struct log;
+
+/*
+ * Opens the host's port, and logs which one it is when that was left open. Before slirp is attached
+ * to anything. -errno, with a line that names the port.
+ */
 int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
-	struct error *err);
+	struct log *log, struct error *err);
 
 #endif

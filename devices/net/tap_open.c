@@ -319,7 +319,7 @@ int tap_open(struct net_tap *tap, const struct net_tap_config *config, struct er
 	}
 	if (!config->num_fds)
 		look_at_interface(tap);
-	if (!config->num_fds && !config->ifname)
+	if (!config->num_fds && net_tap_is_pattern(config->ifname))
 		log_msg(tap->log, LOG_INFO, "the guest's network is %s", tap->name);
 	return 0;
 }

@@ -16,7 +16,7 @@ struct bzimage {
 	uint16_t protocol; /* 0x020f is 2.15 */
 	bool entry64;	   /* has the 64-bit entry */
 	bool relocatable;
-	uint32_t alignment;	  /* a power of two */
+	uint32_t alignment;	  /* a power of two; 1 if it is not relocatable */
 	uint64_t pref_address;	  /* where it wants to run */
 	uint64_t init_size;	  /* what it needs from there on until it reads the memory map */
 	uint32_t cmdline_size;	  /* longest command line, without the final zero */

@@ -69,6 +69,7 @@ struct loader_result {
 	bool kaslr;			  /* at random addresses, kernel_gpa and */
 	uint64_t kernel_virtual;	  /* kaslr: where the kernel maps its first byte */
 	bool cached;			  /* KERNEL_UNPACKED64: there was nothing to unpack */
+	bool is_linux;			  /* by its notes, or by what a bzImage packs */
 	struct error not_unpacked;	  /* why BOOT_AUTO left that to the guest, "" otherwise */
 	uint64_t initrd_gpa, initrd_size; /* 0 when there is none; Multiboot: all modules */
 };

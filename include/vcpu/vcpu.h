@@ -63,6 +63,14 @@ void vcpu_join(struct vcpu *vcpu);
 void vcpu_check_halted(struct vcpu *vcpu);
 
 /*
+ * The guest has stood still, and its clock has not: it is told by its kvm-clock before it runs
+ * next, so that its watchdogs do not take the time for a lockup. After vcpu_join, before
+ * vcpu_start; or at any time between vcpu_start and vcpu_join. A vCPU that a signal has stopped
+ * together with all of Bantam tells so by itself.
+ */
+void vcpu_tell_paused(struct vcpu *vcpu);
+
+/*
  * Prints registers, the bytes at RIP and what KVM said, for a person. The vCPU is stopped.
  * Returns the number of bytes written to buf, which is always terminated.
  */

@@ -128,6 +128,21 @@ def test_signal(vm: Callable[..., Guest], number: signal.Signals) -> None:
     assert guest.status() == 128 + number
 
 
+@pytest.mark.slow
+def test_stopped_for_long(vm: Callable[..., Guest]) -> None:
+    """A busy guest whose process stood still is told, and takes it for no lockup."""
+    guest = vm("-c", "2", "-a", "softlockup_panic=1 watchdog_thresh=4").shell()
+    guest.run("for i in 0 1; do (while :; do :; done) & done")
+    for _ in range(2):
+        os.kill(guest.pid, signal.SIGSTOP)
+        time.sleep(20)  # a soft lockup is twice the threshold
+        os.kill(guest.pid, signal.SIGCONT)
+        guest.run("sleep 5")
+    assert "lockup" not in guest.run("dmesg")
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == POWEROFF
+
+
 def test_job_without_terminal(bantam_run: Run, linux12: list[str]) -> None:
     result = bantam_run(*linux12, "-a", f"{QUIET} " + job("echo marker $((6 * 7))"))
     assert result.returncode == POWEROFF, result.stderr

@@ -95,6 +95,21 @@ def test_dry_run(command: Bantam, mode: str) -> None:
     assert re.search(r"0xe0000000-0xe00fffff", text)
 
 
+def test_addresses_of_patterns(command: Bantam) -> None:
+    """An interface that the kernel numbers is another one each time, unless the VM has a name."""
+
+    def address(*words: str) -> bytes:
+        result = command.run("hello.long", *NO_KVM, "--dry-run", *words)
+        found = re.search(rb"02(:[0-9a-f]{2}){5}", result.stdout)
+        assert found, result
+        return found.group()
+
+    pattern, fixed = ("-n", "tap,ifname=x%d"), ("-n", "tap,ifname=x0")
+    assert address(*pattern) != address(*pattern)
+    assert address(*pattern, "--name", "a") == address(*pattern, "--name", "a")
+    assert address(*fixed) == address(*fixed)
+
+
 def test_dry_run_refuses_as_a_run_does(command: Bantam) -> None:
     result = command.run("hello.long", *NO_KVM, "--dry-run", "-m", "1T", "-c", "255")
     assert result.returncode == USAGE

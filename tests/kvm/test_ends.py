@@ -200,6 +200,17 @@ def test_a_thousand_reboots(bantam: Bantam) -> None:
     assert late.anon_kib <= early.anon_kib + 512
 
 
+def test_lines_of_reboots_are_bounded(bantam: Bantam) -> None:
+    """The end is told, whatever was said before."""
+    with bantam.start("reboot.real", "-v") as guest:
+        for _ in range(200):
+            guest.expect(b"up\n")
+        lines = guest.stderr().count("the guest reboots")
+        assert 1 <= lines <= 130  # two windows of a minute, on a slow machine
+        guest.terminate()
+        assert guest.stderr().endswith("ended by signal 15 (Terminated)\n")
+
+
 # ---- the same under sanitizers ----------------------------------------------------------------
 
 

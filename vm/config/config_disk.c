@@ -10,6 +10,8 @@
 #include "vm/config/config.h"
 #include "vm/core/error.h"
 
+#include "foreign_words.h"
+
 static int set_ro(void *opaque, const char *value, struct error *err)
 {
 	struct disk_config *disk = opaque;
@@ -97,6 +99,7 @@ static const struct config_key disk_keys[] = {
 
 int config_parse_disk(const char *value, struct disk_config *disk, struct error *err)
 {
+	const char *hint;
 	char *rest, *part;
 	int rc = 0;
 
@@ -107,6 +110,10 @@ int config_parse_disk(const char *value, struct disk_config *disk, struct error 
 	disk->path = config_next_part(&rest);
 	if (!*disk->path)
 		return error_set(err, -EINVAL, "--disk needs a file: --disk FILE[,...]");
+	hint = foreign_first("--disk", disk->path);
+	if (hint)
+		return error_set(err, -EINVAL, "--disk: '%s' (%s; a file of that name is ./%s)",
+			disk->path, hint, disk->path);
 	while (!rc && (part = config_next_part(&rest)))
 		rc = config_set_key("--disk", part, disk_keys, ARRAY_SIZE(disk_keys), disk,
 			" (a comma in the file's name is written twice)", err);

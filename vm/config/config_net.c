@@ -63,16 +63,22 @@ static int set_mtu(void *opaque, const char *value, struct error *err)
 
 /* ---- keys of user ---- */
 
-/* A number of 1 to 65535, in network order; 0: it is none. */
-static in_port_t parse_port(const char *text)
+/* A number of min to 65535, in network order. */
+static bool parse_port(const char *text, uint16_t min, in_port_t *ret)
 {
 	uint64_t n;
 
-	return config_parse_number(text, &n) || n > UINT16_MAX ? 0 : htons((uint16_t)n);
+	if (config_parse_number(text, &n) || n < min || n > UINT16_MAX)
+		return false;
+	*ret = htons((uint16_t)n);
+	return true;
 }
 
-/* [ADDRESS]:PORT, cut in place, IPv6 in brackets. Without an address the family is left as 0. */
-static bool parse_endpoint(char *text, union net_address *ret)
+/*
+ * [ADDRESS]:PORT, cut in place, IPv6 in brackets; PORT is min_port or more. Without an address the
+ * family is left as 0.
+ */
+static bool parse_endpoint(char *text, uint16_t min_port, union net_address *ret)
 {
 	char *colon = strrchr(text, ':');
 	size_t len;
@@ -82,7 +88,9 @@ static bool parse_endpoint(char *text, union net_address *ret)
 		return false;
 	*colon = '\0';
 	len = strlen(text);
-	ret->in.sin_port = parse_port(colon + 1); /* at the same place in both families */
+	/* At the same place in both families */
+	if (!parse_port(colon + 1, min_port, &ret->in.sin_port))
+		return false;
 	if (*text == '[' && text[len - 1] == ']') {
 		text[len - 1] = '\0';
 		ret->sa.sa_family = AF_INET6;
@@ -93,7 +101,7 @@ static bool parse_endpoint(char *text, union net_address *ret)
 		if (inet_pton(AF_INET, text, &ret->in.sin_addr) != 1)
 			return false;
 	}
-	return ret->in.sin_port;
+	return true;
 }
 
 /* What was left out: the host's loopback, and the guest's own address. */
@@ -112,6 +120,14 @@ static bool complete(struct net_forward *fwd)
 	return true;
 }
 
+/* The host's loopback, of whichever family the guest's address is, is what complete() adds. */
+static char *skip_localhost(char *text)
+{
+	static const char name[] = "localhost:";
+
+	return strncmp(text, name, sizeof(name) - 1) ? text : text + sizeof(name) - 2;
+}
+
 static bool parse_forward(const char *value, struct net_forward *fwd)
 {
 	char text[ENDPOINTS_TEXT], *dash;
@@ -125,8 +141,8 @@ static bool parse_forward(const char *value, struct net_forward *fwd)
 	if (!dash)
 		return false;
 	*dash = '\0';
-	return parse_endpoint(text, &fwd->host) && parse_endpoint(dash + 1, &fwd->guest) &&
-	       complete(fwd);
+	return parse_endpoint(skip_localhost(text), 0, &fwd->host) &&
+	       parse_endpoint(dash + 1, 1, &fwd->guest) && complete(fwd);
 }
 
 static int set_hostfwd(void *opaque, const char *value, struct error *err)
@@ -158,7 +174,7 @@ static int set_dns(void *opaque, const char *value, struct error *err)
 	if (rc)
 		return rc;
 	snprintf(text, sizeof(text), "%s%s", value, strchr(value, ':') ? "" : ":53");
-	if (!parse_endpoint(text, &address) || address.sa.sa_family != AF_INET ||
+	if (!parse_endpoint(text, 1, &address) || address.sa.sa_family != AF_INET ||
 		address.in.sin_addr.s_addr == INADDR_ANY)
 		return error_set(err, -EINVAL,
 			"--net: dns: '%s' is not an IPv4 address, or one with a port", value);
@@ -201,6 +217,10 @@ static int set_script(void *opaque, const char *value, struct error *err)
 {
 	struct net_config *net = opaque;
 
+	if (!strcmp(value, "no"))
+		return error_set(err, -EINVAL,
+			"--net: script: 'no' (here: none, or leave it out; a file of that name is "
+			"./no)");
 	net->script = strcmp(value, "none") != 0 ? value : NULL;
 	return only(net, NET_TAP, "script", err);
 }

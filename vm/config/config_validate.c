@@ -229,7 +229,8 @@ static const char *shared_by(const struct net_config *a, const struct net_config
 
 	if (memcmp(a->mac, none, sizeof(none)) && !memcmp(a->mac, b->mac, sizeof(none)))
 		return "mac";
-	if (a->ifname && b->ifname && !strcmp(a->ifname, b->ifname))
+	if (a->ifname && b->ifname && !strcmp(a->ifname, b->ifname) &&
+		!net_tap_is_pattern(a->ifname))
 		return "ifname";
 	for (unsigned int i = 0; i < a->num_fds; i++)
 		for (unsigned int j = 0; j < b->num_fds; j++)

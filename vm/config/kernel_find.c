@@ -158,23 +158,70 @@ int kernel_find(const char *dir, struct kernel_found *found, struct error *err)
 	return 0;
 }
 
+/*
+ * How distributions call a kernel and its initial RAM disk: what follows the kernel's word, "-V" or
+ * nothing, follows the initrd's too. The first that is there is taken.
+ */
+static const struct name_pair {
+	const char *kernel, *initrd;
+	const char *ending; /* behind the version */
+} name_pairs[] = {
+	{"vmlinuz", "initrd.img", ""},	  /* Debian, Ubuntu */
+	{"vmlinuz", "initramfs", ".img"}, /* Fedora, Red Hat, Arch, Void */
+	{"vmlinuz", "initrd", ""},	  /* SUSE; Ubuntu's images and installer */
+	{"vmlinuz", "initramfs", ""},	  /* Alpine */
+	{"vmlinuz", "initrd", ".img"},	  /* Mageia, Slackware */
+	{"vmlinuz", "initrd", ".gz"},	  /* Debian's installer for USB sticks */
+	{"kernel", "initramfs", ".img"},  /* Gentoo */
+	{"kernel", "initramfs", ""},	  /* Gentoo's genkernel */
+	{"kernel", "initrd.img", ""}, {"kernel", "initrd", ""}, /* NixOS: /run/current-system */
+	{"kernel", "initrd", ".img"},
+	{"linux", "initrd", ""},    /* systemd's kernel-install; SUSE's installer */
+	{"linux", "initrd", ".gz"}, /* Debian's installer */
+	{"bzImage", "initrd", ""},  /* NixOS' images for the network */
+};
+
+/* Where the kernel's word ends in name, or NULL. *start is where it begins. */
+static const char *find_word(const char *name, const char *word, const char **start)
+{
+	size_t len = strlen(word);
+
+	*start = name;
+	/* Ubuntu's cloud images: noble-server-cloudimg-amd64-vmlinuz-generic */
+	if (strncmp(name, word, len) && !strcmp(word, "vmlinuz")) {
+		*start = strstr(name, "-vmlinuz-");
+		if (!*start)
+			return NULL;
+		++*start;
+	}
+	if (strncmp(*start, word, len) || ((*start)[len] && (*start)[len] != '-'))
+		return NULL;
+	return *start + len;
+}
+
+static bool is_readable_file(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) &&
+	       !faccessat(AT_FDCWD, path, R_OK, AT_EACCESS);
+}
+
 bool kernel_find_initrd(const char *kernel, char path[PATH_MAX])
 {
-	static const struct {
-		const char *before, *behind; /* the version */
-	} names[] = {{"initrd.img", ""}, {"initramfs", ".img"}, {"initrd", ""}};
 	const char *slash = strrchr(kernel, '/');
 	const char *name = slash ? slash + 1 : kernel;
-	const bool versioned = !strncmp(name, prefix, sizeof(prefix) - 1);
-	const char *version = versioned ? name + sizeof(prefix) - 1 : "";
 
-	if (!versioned && strcmp(name, "vmlinuz"))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		int n = snprintf(path, PATH_MAX, "%.*s%s%s%s%s", (int)(name - kernel), kernel,
-			names[i].before, versioned ? "-" : "", version, names[i].behind);
+	for (size_t i = 0; i < ARRAY_SIZE(name_pairs); i++) {
+		const struct name_pair *pair = &name_pairs[i];
+		const char *start, *version = find_word(name, pair->kernel, &start);
+		int n;
 
-		if (n > 0 && n < PATH_MAX && !access(path, R_OK))
+		if (!version)
+			continue;
+		n = snprintf(path, PATH_MAX, "%.*s%s%s%s", (int)(start - kernel), kernel,
+			pair->initrd, version, pair->ending);
+		if (n > 0 && n < PATH_MAX && is_readable_file(path))
 			return true;
 	}
 	return false;

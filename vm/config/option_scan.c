@@ -11,6 +11,8 @@
 #include "vm/core/error.h"
 #include "vm/core/suggest.h"
 
+#include "foreign_words.h"
+
 void option_scan_start(struct option_scan *scan, enum verb verb, int argc, char **argv)
 {
 	*scan = (struct option_scan){.verb = verb, .argc = argc, .argv = argv, .next = 1};
@@ -21,14 +23,23 @@ static bool takes(enum verb verb, enum option_id id)
 	return option_spec(id)->verbs & VERB_BIT(verb);
 }
 
+/* QEMU's options have one dash: the letters behind it are not ours. */
+static int refuse_foreign(const char *arg, const char *hint, struct error *err)
+{
+	return error_set(
+		err, -EINVAL, "unknown option '%.*s' (%s)", (int)strcspn(arg, "="), arg, hint);
+}
+
 /* What was typed but is no option: -EINVAL, and the nearest one that this verb has. */
 static int unknown_long(const struct option_scan *scan, const char *arg, struct error *err)
 {
 	int len = (int)strcspn(arg, "=");
 	struct suggestion near;
+	const char *best, *hint = scan->verb == VERB_RUN ? foreign_option(arg) : NULL;
 	char name[64];
-	const char *best;
 
+	if (hint)
+		return refuse_foreign(arg, hint, err);
 	memcpy(name, arg + 2, MIN((size_t)len - 2, sizeof(name) - 1));
 	name[MIN((size_t)len - 2, sizeof(name) - 1)] = '\0';
 	suggest_start(&near, name);
@@ -101,7 +112,7 @@ static int scan_short(struct option_scan *scan, struct option_hit *hit, struct e
 
 int option_scan_next(struct option_scan *scan, struct option_hit *hit, struct error *err)
 {
-	const char *arg;
+	const char *arg, *hint;
 
 	if (scan->group)
 		return scan_short(scan, hit, err);
@@ -119,6 +130,9 @@ int option_scan_next(struct option_scan *scan, struct option_hit *hit, struct er
 	}
 	if (arg[1] == '-')
 		return scan_long(scan, arg, hit, err);
+	hint = scan->verb == VERB_RUN ? foreign_option(arg) : NULL;
+	if (hint)
+		return refuse_foreign(arg, hint, err);
 	scan->group = arg + 1;
 	return scan_short(scan, hit, err);
 }

@@ -8,9 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A guest may provoke this many lines in each window. */
-enum { LIMIT_BURST = 8 };
+/* A guest may provoke this many lines in each window: by one device, and in all. */
+enum { LIMIT_BURST = 8, ALL_BURST = 60 };
 #define LIMIT_WINDOW_NS NSEC_PER_SEC
+#define ALL_WINDOW_NS	(60 * NSEC_PER_SEC)
 
 /* A reader that has stopped gets this long, then the line is dropped: timers wait behind it. */
 enum { STALL_MS = 20 };
@@ -24,6 +25,7 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	log->level = level;
 	log->name = name;
 	atomic_init(&log->raw_tty, false);
+	log->all = (struct log_limit){0};
 }
 
 /*
@@ -82,18 +84,19 @@ void log_msg(struct log *log, enum log_level level, const char *fmt, ...)
 }
 
 /* Two threads may race for a new window; a line more or less then does no harm. */
-static bool limit_allows(struct log_limit *limit, uint32_t *dropped)
+static bool limit_allows(
+	struct log_limit *limit, uint32_t burst, uint64_t window_ns, uint32_t *dropped)
 {
 	struct timespec ts;
 	uint64_t now, start = atomic_load(&limit->window_start_ns);
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-	if (!start || now - start >= LIMIT_WINDOW_NS) {
+	if (!start || now - start >= window_ns) {
 		atomic_store(&limit->window_start_ns, now);
 		atomic_store(&limit->in_window, 0);
 	}
-	if (atomic_fetch_add(&limit->in_window, 1) >= LIMIT_BURST) {
+	if (atomic_fetch_add(&limit->in_window, 1) >= burst) {
 		atomic_fetch_add(&limit->dropped, 1);
 		return false;
 	}
@@ -104,11 +107,18 @@ static bool limit_allows(struct log_limit *limit, uint32_t *dropped)
 void log_limited(
 	struct log *log, struct log_limit *limit, enum log_level level, const char *fmt, ...)
 {
-	uint32_t dropped;
+	uint32_t dropped, others;
 	va_list args;
 
-	if (!log || level > log->level || !limit_allows(limit, &dropped))
+	if (!log || level > log->level ||
+		!limit_allows(limit, LIMIT_BURST, LIMIT_WINDOW_NS, &dropped))
 		return;
+	if (!limit_allows(&log->all, ALL_BURST, ALL_WINDOW_NS, &others)) {
+		atomic_fetch_add(&log->all.dropped, dropped);
+		return;
+	}
+	if (others)
+		log_msg(log, level, "(%u lines that the guest caused were dropped)", others);
 	if (dropped)
 		log_msg(log, level, "(%u lines like the next were dropped)", dropped);
 	va_start(args, fmt);

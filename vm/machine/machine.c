@@ -229,15 +229,16 @@ static int build_exit_port(struct machine *m, struct error *err)
 /* ---- vCPUs ---- */
 
 /*
- * A kernel goes on to the data register at once. A flat program need not, and touches them rarely.
- * The zone of CONFIG_ADDRESS takes byte writes to the reset register inside it along: the guest
- * resets at its next exit. (ACPI names another reset register.)
+ * Linux goes on to the data register at once. Another program need not, and touches them rarely.
+ * The zone of CONFIG_ADDRESS has the reset register inside it, byte port 0xCF9, whose write would
+ * wait for the next exit: from Linux that comes at once, as it resets in two steps and crashes by a
+ * triple fault if it goes on; "outb; hlt" of another kernel's would wait for ever.
  */
 static int coalesce_index_ports(struct machine *m, struct error *err)
 {
 	int rc;
 
-	if (m->env.config->flat)
+	if (m->env.config->flat || !m->loaded.is_linux)
 		return 0;
 	rc = coalesced_ports_create(m->pio, &m->coalesced);
 	if (rc < 0)
@@ -366,6 +367,12 @@ void machine_stop(struct machine *m)
 		vcpu_kick(m->vcpus[i]);
 	for (unsigned int i = 0; i < m->num_vcpus; i++)
 		vcpu_join(m->vcpus[i]);
+}
+
+void machine_tell_paused(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_tell_paused(m->vcpus[i]);
 }
 
 void machine_power_button(struct machine *m)

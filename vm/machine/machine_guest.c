@@ -14,18 +14,21 @@
 #include "vm/core/log.h"
 
 /* For a person who looks for the kernel in memory, or wonders what took so long. */
-static void report(const struct machine *m)
+static void report(struct machine *m)
 {
 	const struct loader_result *r = &m->loaded;
 	struct log *log = m->env.log;
 
-	log_msg(log, LOG_DEBUG, "kernel: %s%s, at 0x%llx", kernel_format_name(r->format),
-		r->cached ? ", from the cache" : "", (unsigned long long)r->kernel_gpa);
+	log_limited(log, &m->limit, LOG_DEBUG, "kernel: %s%s, at 0x%llx",
+		kernel_format_name(r->format), r->cached ? ", from the cache" : "",
+		(unsigned long long)r->kernel_gpa);
 	if (r->kaslr)
-		log_msg(log, LOG_DEBUG, "kernel: KASLR, its virtual address is 0x%llx",
+		log_limited(log, &m->limit, LOG_DEBUG,
+			"kernel: KASLR, its virtual address is 0x%llx",
 			(unsigned long long)r->kernel_virtual);
 	if (r->not_unpacked.text[0])
-		log_msg(log, LOG_DEBUG, "kernel: it unpacks itself: %s", r->not_unpacked.text);
+		log_limited(log, &m->limit, LOG_DEBUG, "kernel: it unpacks itself: %s",
+			r->not_unpacked.text);
 }
 
 static int load_linux(struct machine *m, struct error *err)

@@ -10,6 +10,7 @@
 #include "loader/loader.h"
 #include "vm/core/irq_or.h"
 #include "vm/core/layout.h"
+#include "vm/core/log.h"
 #include "vm/machine/machine.h"
 
 struct coalesced_ports;
@@ -57,6 +58,7 @@ struct machine {
 	void *dtb; /* owned: its device tree, if there shall be one */
 	size_t dtb_size;
 	struct loader_result loaded; /* flat guests: entry only */
+	struct log_limit limit;
 	struct cpuid_template *cpuid;
 	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;

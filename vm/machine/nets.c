@@ -58,7 +58,7 @@ static void choose_mac(struct nets *nets, unsigned int i)
 	if (memcmp(config->mac, none, sizeof(none)))
 		return;
 	read_machine_id(machine_id);
-	if (config->kind == NET_TAP && !interface && !nets->config->name) {
+	if (config->kind == NET_TAP && net_tap_is_pattern(interface) && !nets->config->name) {
 		snprintf(process, sizeof(process), "/%ld", (long)getpid());
 		interface = process;
 	}
@@ -227,7 +227,7 @@ const char *nets_name(const struct nets *nets, unsigned int i)
 
 	if (config->kind == NET_USER)
 		return "user network";
-	return config->ifname ? config->ifname : "tap";
+	return net_tap_is_pattern(config->ifname) ? "tap" : config->ifname;
 }
 
 const uint8_t *nets_mac(const struct nets *nets, unsigned int i)

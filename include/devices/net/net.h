@@ -23,6 +23,7 @@
 #define BANTAM_DEVICES_NET_NET_H
 
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -129,7 +130,8 @@ int net_null_create(unsigned int queues, struct net **ret, struct error *err);
 enum { NET_TAP_MAX_QUEUES = 8 };
 
 struct net_tap_config {
-	const char *ifname;  /* made if there is none of that name; NULL: a new tapN */
+	/* Made if there is none of that name. With "%d" in it, or NULL for tap%d: a new one. */
+	const char *ifname;
 	unsigned int queues; /* pairs, 1..NET_TAP_MAX_QUEUES; not with fds */
 	/*
 	 * Or descriptors that somebody has opened already, one per pair, of a tap (or macvtap) with
@@ -141,6 +143,12 @@ struct net_tap_config {
 	struct log *log;
 	const struct tap_sys *sys; /* NULL: the host's system calls; others are for tests */
 };
+
+/* Whether each interface of that name is another one: the kernel puts a number there. */
+static inline bool net_tap_is_pattern(const char *ifname)
+{
+	return !ifname || strchr(ifname, '%');
+}
 
 /*
  * -errno, with a line that names what is missing and what to try. config is not needed afterwards.
@@ -159,7 +167,7 @@ union net_address {
 /* A port of the host's that leads to one of the guest's. Both of one family. */
 struct net_forward {
 	bool udp;
-	union net_address host;	 /* any: all interfaces of the host */
+	union net_address host;	 /* any: all interfaces of the host; port 0: one that is free */
 	union net_address guest; /* any: 10.0.2.15, or the address that the guest made itself */
 };
 
@@ -171,7 +179,7 @@ struct net_slirp_config {
 	const struct clock *clock; /* its timers run on the thread of the loop of attach */
 	struct log *log;
 	const struct net_forward *forwards;
-	unsigned int num_forwards;
+	unsigned int num_forwards; /* up to NET_SLIRP_MAX_FORWARDS */
 	/* Who answers at 10.0.2.3; sin_family 0: the host's own, from /etc/resolv.conf. */
 	struct sockaddr_in dns;
 	/* Only DHCP, the host's ping, and TCP connections that come in by forwards. */
@@ -189,6 +197,7 @@ struct net_slirp_config {
 enum {
 	NET_SLIRP_MTU = 21880,
 	NET_SLIRP_MIN_MTU = 1280, /* IPv6's */
+	NET_SLIRP_MAX_FORWARDS = 32,
 };
 
 /*

@@ -25,8 +25,8 @@ enum {
 	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
 	CONFIG_MAX_NETS = 8,
 	CONFIG_MAX_NET_QUEUES = NET_TAP_MAX_QUEUES,
-	CONFIG_MIN_MTU = 68,	  /* virtio 1.2, 5.1.4.1 */
-	CONFIG_MAX_FORWARDS = 32, /* for each network */
+	CONFIG_MIN_MTU = 68,			      /* virtio 1.2, 5.1.4.1 */
+	CONFIG_MAX_FORWARDS = NET_SLIRP_MAX_FORWARDS, /* for each network */
 	CONFIG_MAX_PORTS = 15,
 	CONFIG_MAX_PORT_NAME = 63,
 };

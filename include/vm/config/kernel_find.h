@@ -24,9 +24,9 @@ struct kernel_found {
 int kernel_find(const char *dir, struct kernel_found *found, struct error *err);
 
 /*
- * The initial RAM disk that a distribution has put beside a kernel of its own: initrd.img-V,
- * initramfs-V.img or initrd-V for vmlinuz-V, initrd.img for vmlinuz. False when there is none that
- * this process may read; otherwise path is filled.
+ * The initial RAM disk that a distribution has put beside a kernel of its own, by their names:
+ * initrd.img-V or initramfs-V beside vmlinuz-V, say. False when there is none that this process may
+ * read; otherwise path is filled.
  */
 bool kernel_find_initrd(const char *kernel, char path[PATH_MAX]);
 

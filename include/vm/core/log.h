@@ -14,17 +14,6 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-struct log {
-	int fd;
-	enum log_level level; /* lines above it are dropped */
-	const char *name;     /* of the VM, or NULL; not owned */
-	_Atomic bool raw_tty; /* the terminal is in raw mode: end lines with CR LF */
-};
-
-void log_init(struct log *log, int fd, enum log_level level, const char *name);
-
-void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
 /*
  * Rate limit for lines that a guest can provoke: at most 8 in each second. Embedded
  * in its device, zero-initialised; thread-safe. What was dropped is counted in the next line.
@@ -35,6 +24,20 @@ struct log_limit {
 	_Atomic uint32_t dropped;
 };
 
+struct log {
+	int fd;
+	enum log_level level; /* lines above it are dropped */
+	const char *name;     /* of the VM, or NULL; not owned */
+	_Atomic bool raw_tty; /* the terminal is in raw mode: end lines with CR LF */
+	/* Of all that have a limit: a guest that reboots gets new devices, and new limits. */
+	struct log_limit all;
+};
+
+void log_init(struct log *log, int fd, enum log_level level, const char *name);
+
+void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* At most 8 lines a second for each limit, and 60 a minute together. */
 void log_limited(struct log *log, struct log_limit *limit, enum log_level level, const char *fmt,
 	...) PRINTF_LIKE(4, 5);
 

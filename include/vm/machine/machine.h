@@ -63,6 +63,9 @@ void machine_destroy(struct machine *machine);
 int machine_start(struct machine *machine, struct error *err); /* also after machine_stop */
 void machine_stop(struct machine *machine); /* env->ending is set; returns with all vCPUs out */
 
+/* The guest has stood still: tells it, see vcpu_tell_paused. */
+void machine_tell_paused(struct machine *machine);
+
 void machine_power_button(struct machine *machine);
 
 /* For flat guests: looks whether the first vCPU sleeps for ever, see vcpu_check_halted. */

@@ -88,6 +88,29 @@ static void test_entry64(void **state)
 	}
 }
 
+/* kernel_alignment is of relocatable kernels; iPXE has 0 there, and no entry without a BIOS. */
+static void test_not_relocatable(void **state)
+{
+	struct kernel_file file;
+	struct error err = {{0}};
+	struct bzimage bz;
+	struct image image;
+
+	(void)state;
+	make_bzimage(&file);
+	poke(&file, HDR_RELOCATABLE, 1, 0);
+	poke(&file, HDR_KERNEL_ALIGNMENT, 4, 0);
+	parse(&file, &bz, &image);
+	poke(&file, HDR_VERSION, 2, 0x0207);
+	parse(&file, &bz, &image);
+	poke(&file, HDR_CODE32_START, 4, 0);
+	assert_int_equal(bzimage_parse(&image, &bz, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "BIOS"));
+	poke(&file, HDR_RELOCATABLE, 1, 1);
+	assert_int_equal(bzimage_parse(&image, &bz, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "kernel_alignment"));
+}
+
 /* The last paragraph of syssize need not be full (memtest86+), and more may follow (signatures). */
 static void test_syssize_slack(void **state)
 {
@@ -191,6 +214,7 @@ int main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_setup_sects_0_means_4),
 		cmocka_unit_test(test_entry64),
+		cmocka_unit_test(test_not_relocatable),
 		cmocka_unit_test(test_syssize_slack),
 		cmocka_unit_test(test_version_string),
 		cmocka_unit_test(test_placement),

@@ -144,6 +144,23 @@ static void test_notes(void **state)
 	assert_false(elf.has_pvh);
 }
 
+/* Not only Linux is 32-bit: Xen, say, has no CONFIG_PVH that one could be told of. */
+static void test_32_bit_without_pvh(void **state)
+{
+	struct kernel_file file;
+	struct error err = {{0}};
+	struct elf elf;
+	struct image image;
+
+	(void)state;
+	make_elf32(&file);
+	poke(&file, ELF32_PH(2), 4, 0);
+	image_from_memory("xen", file.bytes, file.size, &image);
+	assert_int_equal(elf_parse(&image, &elf, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "PVH entry note"));
+	assert_null(strstr(err.text, "CONFIG_PVH"));
+}
+
 /* Notes that are many, and all empty: the walk ends. */
 static void test_many_notes(void **state)
 {
@@ -168,6 +185,7 @@ int main(void)
 		cmocka_unit_test(test_entry_physical_or_virtual),
 		cmocka_unit_test(test_load_and_clear),
 		cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_32_bit_without_pvh),
 		cmocka_unit_test(test_many_notes),
 	};
 

@@ -115,6 +115,7 @@ static void test_elf64_linux(void **state)
 	assert_int_equal(r.result.kernel_gpa, ELF_TEXT_PADDR);
 	assert_int_equal(r.result.kernel_size, ELF_DATA_PADDR + ELF_DATA_MEM - ELF_TEXT_PADDR);
 	assert_string_equal(r.result.version, "");
+	assert_true(r.result.is_linux);
 	run_done(&r);
 }
 
@@ -135,6 +136,7 @@ static void test_pvh(void **state)
 	memcpy(r.file.bytes + ELF_NOTE_LINUX + 12, "Other", 6);
 	assert_int_equal(run_load(&r), 0);
 	check_common(&r, KERNEL_PVH);
+	assert_false(r.result.is_linux);
 	run_done(&r);
 	/* 32-bit */
 	run_init(&r, make_elf32);

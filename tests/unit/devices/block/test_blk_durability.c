@@ -7,7 +7,10 @@
  * flight together do not overlap. So for each sector there is a number that was promised: the
  * latest that was acknowledged when a flush was submitted that has succeeded since, or that was
  * acknowledged as durable. No version of the sector that may be found may be older.
+ *
+ * With --seeds FIRST COUNT other lives are lived, and the moments are counted (tests/tools/torture).
  */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,6 +47,7 @@ struct history {
 	unsigned int num_zeroed[SECTORS];
 	struct slot *slot;
 	unsigned int writes, flushes;
+	uint64_t cuts; /* moments at which the power could go, looked at */
 	uint32_t rng;
 };
 
@@ -162,10 +166,11 @@ static bool kept(const struct history *h, uint64_t s, const uint8_t *content)
 }
 
 /* How many sectors could be found in a state that nobody promised. */
-static unsigned int broken_promises(const struct history *h)
+static unsigned int broken_promises(struct history *h)
 {
 	unsigned int broken = 0;
 
+	h->cuts++;
 	pthread_mutex_lock(h->lock);
 	for (uint64_t s = 0; s < SECTORS; s++) {
 		const uint8_t *version[64];
@@ -218,7 +223,7 @@ static void run_steps(struct history *h, struct fake_blk_sys *sys, unsigned int 
 	*broken += broken_promises(h);
 }
 
-static unsigned int run(uint32_t seed, const struct mode *mode)
+static unsigned int run(uint32_t seed, const struct mode *mode, uint64_t *cuts)
 {
 	struct image_file file;
 	struct fake_blk_sys sys;
@@ -247,8 +252,13 @@ static unsigned int run(uint32_t seed, const struct mode *mode)
 	fake_sys_fini(&sys);
 	image_file_remove(&file);
 	free(h.slot);
+	*cuts += h.cuts;
 	return broken;
 }
+
+struct seeds {
+	uint32_t first, count;
+};
 
 static void test_promises_are_kept(void **state)
 {
@@ -263,21 +273,24 @@ static void test_promises_are_kept(void **state)
 		{BLK_CACHE_WRITEBACK, BLK_AIO_THREADS, 1, false, false},
 		{BLK_CACHE_WRITETHROUGH, BLK_AIO_THREADS, 1, false, false},
 	};
+	const struct seeds *seeds = *state;
+	uint64_t cuts = 0;
 
-	(void)state;
-	for (uint32_t seed = 1; seed <= 4; seed++)
+	for (uint32_t seed = seeds->first; seed - seeds->first < seeds->count; seed++)
 		for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-			if (run(seed, &modes[i]))
+			if (run(seed, &modes[i], &cuts))
 				fail_msg("mode %zu, seed %u", i, seed);
+	printf("power cuts: %" PRIu64 "\n", cuts);
 }
 
 /* The test can tell: a mode that promises nothing keeps nothing. */
 static void test_unsafe_breaks_them(void **state)
 {
 	const struct mode unsafe = {BLK_CACHE_UNSAFE, BLK_AIO_THREADS, 1, false, false};
+	uint64_t cuts = 0;
 
 	(void)state;
-	assert_int_not_equal(run(1, &unsafe), 0);
+	assert_int_not_equal(run(1, &unsafe, &cuts), 0);
 }
 
 /* ---- the model itself, by hand: sectors hold one byte, over and over ---- */
@@ -336,13 +349,18 @@ static void test_model(void **state)
 	vd_destroy(disk);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	struct seeds seeds = {.first = 1, .count = 4};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_promises_are_kept),
+		cmocka_unit_test_prestate(test_promises_are_kept, &seeds),
 		cmocka_unit_test(test_unsafe_breaks_them),
 	};
 
+	if (argc == 4 && !strcmp(argv[1], "--seeds")) {
+		seeds.first = (uint32_t)strtoul(argv[2], NULL, 10);
+		seeds.count = (uint32_t)strtoul(argv[3], NULL, 10);
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -420,6 +420,58 @@ static void test_forward_errors(void **state)
 	refused(g, -EINVAL, "1 to 65535");
 }
 
+/* What was logged about the port that has led to the guest's last of all. */
+static uint16_t logged_port(struct net_guest *g, const char *before, const char *after)
+{
+	char text[4096] = "", *at, *end;
+	unsigned long port;
+
+	assert_true(pread(g->fix.log_fd, text, sizeof(text) - 1, 0) > 0);
+	at = strstr(text, before);
+	assert_non_null(at);
+	port = strtoul(at + strlen(before), &end, 10);
+	assert_memory_equal(end, after, strlen(after));
+	return (uint16_t)port;
+}
+
+/* Four that are free; what is logged is what connects. */
+static void test_forward_anywhere(void **state)
+{
+	struct net_guest *g = *state;
+	const struct net_forward forwards[] = {
+		{.host = host_address("127.0.0.1", 0), .guest = host_address("0.0.0.0", 22)},
+		{.host = host_address("127.0.0.1", host_free_port(SOCK_STREAM)),
+			.guest = host_address("0.0.0.0", 23)},
+		{.host = host_address("::1", 0), .guest = host_address("::", 24)},
+		{.udp = true,
+			.host = host_address("127.0.0.1", 0),
+			.guest = host_address("0.0.0.0", 25)},
+		{.host = host_address("127.0.0.1", 0), .guest = host_address("0.0.0.0", 26)},
+	};
+	union net_address taken;
+	uint16_t ports[3];
+	int fd;
+
+	g->config.forwards = forwards;
+	g->config.num_forwards = ARRAY_SIZE(forwards);
+	net_guest_start(g);
+	ports[0] = logged_port(g, "TCP port 127.0.0.1:", " leads to the guest's port 22\n");
+	ports[1] = logged_port(g, "TCP port [::1]:", " leads to the guest's port 24\n");
+	ports[2] = logged_port(g, "UDP port 127.0.0.1:", " leads to the guest's port 25\n");
+	assert_false(net_fixture_logged(&g->fix, "the guest's port 23"));
+	guest_listen(g, 22);
+	fd = host_connect("127.0.0.1", ports[0]);
+	net_fixture_settle(&g->fix);
+	assert_int_equal(g->last_syn.flow.dport, 22);
+	close(fd);
+	close(host_connect("::1", ports[1]));
+	/* It is taken: nobody else can have it. */
+	taken = host_address("127.0.0.1", ports[2]);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(bind(fd, &taken.sa, sizeof(taken.in)), -1);
+	close(fd);
+}
+
 /* ---- frames that are none ---- */
 
 static void test_bad_frames(void **state)
@@ -461,6 +513,7 @@ int main(void)
 		TEST(test_restricted),
 		TEST(test_configuration),
 		TEST(test_forward_errors),
+		TEST(test_forward_anywhere),
 		TEST(test_bad_frames),
 	};
 

@@ -334,6 +334,25 @@ static void test_too_long(void **state)
 	assert_int_equal(net_fixture_recv(&f->base, 0, &header, f->frame, 1042), 1042);
 }
 
+/* The kernel counts, and says so; each is an interface of its own. */
+static void test_pattern(void **state)
+{
+	struct tap_fixture *f = *state;
+	struct net *second = NULL;
+
+	if (!sandbox)
+		skip();
+	f->config.ifname = "bt%d";
+	f->config.queues = 2;
+	assert_int_equal(net_tap_create(&f->config, &f->base.net, &f->base.err), 0);
+	assert_true(net_fixture_logged(&f->base, "the guest's network is bt0\n"));
+	assert_int_equal(net_tap_create(&f->config, &second, &f->base.err), 0);
+	assert_true(net_fixture_logged(&f->base, "the guest's network is bt1\n"));
+	assert_true(if_nametoindex("bt0") && if_nametoindex("bt1"));
+	second->ops->close(second);
+	assert_false(net_fixture_logged(&f->base, "%d"));
+}
+
 static void test_busy(void **state)
 {
 	struct tap_fixture *f = *state;
@@ -440,6 +459,7 @@ int main(void)
 		TEST(test_two_queues),
 		TEST(test_flood_while_off),
 		TEST(test_too_long),
+		TEST(test_pattern),
 		TEST(test_busy),
 		TEST(test_inherited),
 		TEST(test_inherited_refused),

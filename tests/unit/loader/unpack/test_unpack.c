@@ -198,6 +198,30 @@ static void test_without_initrd(void **state)
 	unpack_run_free(r);
 }
 
+/* Builds of Linux 4.10 and 4.12 name Linux nowhere in their notes, or have none. */
+static void test_linux_without_note(void **state)
+{
+	(void)state;
+	for (int notes = 0; notes < 2; notes++) {
+		struct unpack_run *r = unpack_run_new();
+
+		memcpy(r->elf.bytes + ELF_NOTE_LINUX + 12, "Other", 6);
+		if (!notes)
+			poke(&r->elf, ELF64_PH(2), 4, 0);
+		unpack_run_pack(r);
+		r->config.random[0] = 5;
+		r->config.random[1] = 3;
+		if (unpack_run_load(r))
+			fail_msg("%s", r->err.text);
+		assert_int_equal(r->result.format, KERNEL_UNPACKED64);
+		assert_string_equal(r->result.not_unpacked.text, "");
+		assert_true(r->result.kaslr);
+		r->config.boot = BOOT_ELF;
+		assert_int_equal(unpack_run_load(r), 0);
+		unpack_run_free(r);
+	}
+}
+
 static void test_boot_modes(void **state)
 {
 	static const struct {
@@ -341,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_memory_set_aside),
 		cmocka_unit_test(test_initrd_has_its_place),
 		cmocka_unit_test(test_without_initrd),
+		cmocka_unit_test(test_linux_without_note),
 		cmocka_unit_test(test_boot_modes),
 		cmocka_unit_test(test_pvh_entry),
 		cmocka_unit_test(test_formats),

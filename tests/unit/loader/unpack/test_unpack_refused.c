@@ -54,12 +54,6 @@ static void no_elf_inside(struct unpack_run *r)
 	unpack_run_pack(r);
 }
 
-static void no_linux_inside(struct unpack_run *r)
-{
-	memcpy(r->elf.bytes + ELF_NOTE_LINUX + 12, "Other", 6);
-	unpack_run_pack(r);
-}
-
 static void linked_elsewhere(struct unpack_run *r)
 {
 	poke(&r->file, HDR_PREF_ADDRESS, 8, BZ_PREF + UNPACK_STEP);
@@ -79,7 +73,6 @@ static void test_fallback(void **state)
 		{"i386 kernel", i386_kernel, KERNEL_BZIMAGE32},
 		{"ELF32 inside", elf32_inside, KERNEL_BZIMAGE64},
 		{"no ELF inside", no_elf_inside, KERNEL_BZIMAGE64},
-		{"no Linux inside", no_linux_inside, KERNEL_BZIMAGE64},
 		{"linked elsewhere", linked_elsewhere, KERNEL_BZIMAGE64},
 	};
 
@@ -98,13 +91,30 @@ static void test_fallback(void **state)
 		assert_int_equal(unpack_run_loadflags(r), HDR_LOADED_HIGH);
 		assert_memory_equal(fake_ram_at(&r->ram, r->result.kernel_gpa, 0x400),
 			r->file.bytes + BZ_CODE_OFFSET, 0x400);
-		if (table[i].change != i386_kernel) {
-			r->config.boot = BOOT_ELF;
-			if (unpack_run_load(r) != -ENOTSUP || !strstr(r->err.text, "--boot elf"))
-				fail_msg("%s: %s", table[i].name, r->err.text);
-		}
+		r->config.boot = BOOT_ELF;
+		if (unpack_run_load(r) != -ENOTSUP ||
+			!strstr(r->err.text, "boot it without --boot elf") ||
+			strstr(r->err.text, "bzImage"))
+			fail_msg("%s: %s", table[i].name, r->err.text);
 		unpack_run_free(r);
 	}
+}
+
+/* Who asks for an entry that an i386 bzImage has not, is not told to take the bzImage. */
+static void test_i386_pvh(void **state)
+{
+	struct unpack_run *r = unpack_run_new();
+
+	(void)state;
+	make_elf32(&r->elf);
+	poke(&r->elf, ELF32_PH(2), 4, 0);
+	unpack_run_pack(r);
+	i386_kernel(r);
+	r->config.boot = BOOT_PVH;
+	assert_int_equal(unpack_run_load(r), -ENOTSUP);
+	assert_non_null(strstr(r->err.text, "boot it without --boot pvh"));
+	assert_null(strstr(r->err.text, "bzImage"));
+	unpack_run_free(r);
 }
 
 /* ---- refused ---- */
@@ -219,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fallback),
+		cmocka_unit_test(test_i386_pvh),
 		cmocka_unit_test(test_refused),
 	};
 

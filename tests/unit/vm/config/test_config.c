@@ -169,7 +169,7 @@ static const struct refusal {
 	{"--memroy 1G", "unknown option '--memroy' (did you mean --memory?)"},
 	{"--memroy=1G", "unknown option '--memroy' (did you mean --memory?)"},
 	{"--mem 1G", "did you mean --memory?"},
-	{"--append x", "unknown option '--append' (see 'bantam help run')"},
+	{"--colour x", "unknown option '--colour' (see 'bantam help run')"},
 	{"--=x", "unknown option '--'"},
 	{"-x", "unknown option '-x'"},
 	{"-vx", "unknown option '-x'"},

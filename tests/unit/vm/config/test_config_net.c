@@ -104,6 +104,9 @@ static void none(void **state)
 	config_line_ok(&config, &line, "-n user -n tap,ifname=x -n none");
 	assert_int_equal(config.num_nets, 0);
 	config_destroy(&config);
+	/* The kernel gives each a name of its own. */
+	config_line_ok(&config, &line, "-n tap,ifname=x%d -n tap,ifname=x%d");
+	config_destroy(&config);
 	config_line_ok(&config, &line, "-n none -n user -n none -n tap,ifname=y -n user");
 	assert_int_equal(config.num_nets, 2);
 	assert_string_equal(config.nets[0].ifname, "y");
@@ -126,6 +129,10 @@ static const struct {
 	{"udp:192.0.2.1:53-10.0.2.77:53", true, "192.0.2.1", 53, "10.0.2.77", 53},
 	{"tcp:[::1]:2222-:22", false, "::1", 2222, "::", 22},
 	{"tcp::2222-[fec0::15]:22", false, "::1", 2222, "fec0::15", 22},
+	{"tcp::0-:22", false, "127.0.0.1", 0, "0.0.0.0", 22},
+	{"udp:[::1]:0-:22", true, "::1", 0, "::", 22},
+	{"tcp:localhost:2222-:22", false, "127.0.0.1", 2222, "0.0.0.0", 22},
+	{"udp:localhost:0-[fec0::15]:22", true, "::1", 0, "fec0::15", 22},
 	{"tcp:[::]:2222-[fec0::1:2]:22", false, "::", 2222, "fec0::1:2", 22},
 };
 
@@ -307,12 +314,15 @@ static const struct {
 	{"-n user,hostfwd=tcp::2222-:", "is not like"},
 	{"-n user,hostfwd=tcp::-:22", "is not like"},
 	{"-n user,hostfwd=tcp:-:22", "is not like"},
-	{"-n user,hostfwd=tcp::0-:22", "is not like"},
+	{"-n user,hostfwd=tcp::00x-:22", "is not like"},
 	{"-n user,hostfwd=tcp::2222-:0", "is not like"},
 	{"-n user,hostfwd=tcp::65536-:22", "is not like"},
 	{"-n user,hostfwd=tcp::67758-:22", "is not like"},
 	{"-n user,hostfwd=tcp::2222-:22-:23", "is not like"},
-	{"-n user,hostfwd=tcp:localhost:2222-:22", "is not like"},
+	{"-n user,hostfwd=tcp:localhost-:22", "is not like"},
+	{"-n user,hostfwd=tcp:localhos:2222-:22", "is not like"},
+	{"-n user,hostfwd=tcp:localhost:-:22", "is not like"},
+	{"-n user,hostfwd=tcp::2222-localhost:22", "is not like"},
 	{"-n user,hostfwd=tcp:127.1:2222-:22", "is not like"},
 	{"-n user,hostfwd=tcp:::1:2222-:22", "is not like"},
 	{"-n user,hostfwd=tcp:[:2222-:22", "is not like"},

@@ -191,29 +191,89 @@ static void version_order(void **state)
 	}
 }
 
-/* Each distribution's name, by the kernel it belongs to; Fedora's and SUSE's have no dot before. */
+/* Files as the distributions have them; the first of two that could be meant is taken. */
+static const struct {
+	const char *kernel, *initrd;
+} distributions[] = {
+	/* Debian, Ubuntu */
+	{"vmlinuz-6.1.0-18-amd64", "initrd.img-6.1.0-18-amd64"},
+	{"vmlinuz", "initrd.img"},
+	/* Ubuntu's installer and cloud images */
+	{"vmlinuz", "initrd"},
+	{"noble-server-cloudimg-amd64-vmlinuz-generic",
+		"noble-server-cloudimg-amd64-initrd-generic"},
+	/* Debian's installer */
+	{"linux", "initrd.gz"},
+	{"vmlinuz", "initrd.gz"},
+	/* Fedora and its rescue kernel, CentOS, its installer */
+	{"vmlinuz-6.8.5-301.fc40.x86_64", "initramfs-6.8.5-301.fc40.x86_64.img"},
+	{"vmlinuz-0-rescue-4d1a0b", "initramfs-0-rescue-4d1a0b.img"},
+	{"vmlinuz", "initrd.img"},
+	/* openSUSE and its installer */
+	{"vmlinuz-6.4.0-150600.21-default", "initrd-6.4.0-150600.21-default"},
+	{"linux", "initrd"},
+	/* Arch */
+	{"vmlinuz-linux", "initramfs-linux.img"},
+	{"vmlinuz-linux-lts", "initramfs-linux-lts.img"},
+	/* Alpine */
+	{"vmlinuz-virt", "initramfs-virt"},
+	{"vmlinuz-lts", "initramfs-lts"},
+	/* Void */
+	{"vmlinuz-6.6.30_1", "initramfs-6.6.30_1.img"},
+	/* Gentoo: its own kernels, genkernel's */
+	{"kernel-6.6.30-gentoo-dist", "initramfs-6.6.30-gentoo-dist.img"},
+	{"kernel-genkernel-x86_64-6.6.30-gentoo", "initramfs-genkernel-x86_64-6.6.30-gentoo"},
+	{"vmlinuz-6.6.30-gentoo-dist", "initramfs-6.6.30-gentoo-dist.img"},
+	{"kernel-6.6.30", "initrd-6.6.30"},
+	{"kernel-6.6.30", "initrd-6.6.30.img"},
+	{"kernel-6.6.30", "initrd.img-6.6.30"},
+	/* Mageia, Slackware */
+	{"vmlinuz-6.6.28-desktop-1.mga9", "initrd-6.6.28-desktop-1.mga9.img"},
+	/* NixOS: a running system's, and for the network */
+	{"kernel", "initrd"},
+	{"bzImage", "initrd"},
+};
+
 static void initrd_beside(void **state)
 {
-	static const struct {
-		const char *kernel, *initrd;
-	} pairs[] = {
-		{"vmlinuz-6.1.0-18-amd64", "initrd.img-6.1.0-18-amd64"},
-		{"vmlinuz-6.8.5-301.fc40.x86_64", "initramfs-6.8.5-301.fc40.x86_64.img"},
-		{"vmlinuz-6.4.0-150600.21-default", "initrd-6.4.0-150600.21-default"},
-		{"vmlinuz", "initrd.img"},
-	};
 	const struct boot *boot = *state;
 	char kernel[512], path[PATH_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
-		snprintf(kernel, sizeof(kernel), "%s/%s", boot->dir, pairs[i].kernel);
+	for (size_t i = 0; i < ARRAY_SIZE(distributions); i++) {
+		snprintf(kernel, sizeof(kernel), "%s/%s", boot->dir, distributions[i].kernel);
 		assert_false(kernel_find_initrd(kernel, path));
-		add(boot, pairs[i].initrd, 0644);
-		assert_true(kernel_find_initrd(kernel, path));
-		assert_string_equal(path, path_of(boot, pairs[i].initrd));
+		add(boot, distributions[i].initrd, 0644);
+		if (!kernel_find_initrd(kernel, path))
+			fail_msg("%s", distributions[i].initrd);
+		assert_string_equal(path, path_of(boot, distributions[i].initrd));
+		assert_int_equal(unlink(path), 0);
 	}
+}
+
+/* Another version's, somebody else's, a folder: what is not this kernel's is left alone. */
+static void initrd_of_another(void **state)
+{
+	const struct boot *boot = *state;
+	char path[PATH_MAX];
+
+	add(boot, "initrd.img-6.1", 0644);
+	add(boot, "initrd.img", 0644);
+	assert_int_equal(mkdir(path_of(boot, "initrd"), 0755), 0);
+	assert_int_equal(mkdir(path_of(boot, "initrd-6.2"), 0755), 0);
+	assert_false(kernel_find_initrd(path_of(boot, "vmlinuz-6.2"), path));
+	assert_false(kernel_find_initrd(path_of(boot, "vmlinuz6.1"), path));
+	assert_false(kernel_find_initrd(path_of(boot, "xvmlinuz-6.1"), path));
+	assert_false(kernel_find_initrd(path_of(boot, "linux"), path));
 	assert_false(kernel_find_initrd(path_of(boot, "bzImage"), path));
+	assert_false(kernel_find_initrd(path_of(boot, "vmlinux-6.1"), path));
 	assert_false(kernel_find_initrd("vmlinuz-of-nowhere", path));
+	assert_false(kernel_find_initrd("", path));
+	add(boot, "initramfs-6.1.img", 0644);
+	assert_true(kernel_find_initrd(path_of(boot, "vmlinuz-6.1"), path));
+	assert_string_equal(path, path_of(boot, "initrd.img-6.1"));
+	add(boot, "initrd-6.3", 0);
+	become_nobody(boot);
+	assert_false(kernel_find_initrd(path_of(boot, "vmlinuz-6.3"), path));
 }
 
 int main(void)
@@ -225,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_there, make_boot, remove_boot),
 		cmocka_unit_test_setup_teardown(longest_name, make_boot, remove_boot),
 		cmocka_unit_test_setup_teardown(initrd_beside, make_boot, remove_boot),
+		cmocka_unit_test_setup_teardown(initrd_of_another, make_boot, remove_boot),
 		cmocka_unit_test(version_order),
 	};
 

@@ -118,6 +118,34 @@ static void test_limit(void **state)
 	close_wire(&wire);
 }
 
+/* New devices, and new limits, with each reboot: bounded all the same, and counted. */
+static void test_limit_of_all(void **state)
+{
+	struct wire wire;
+	char text[65536];
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, NULL);
+	for (int i = 0; i < 1000; i++) {
+		struct log_limit limit = {0};
+
+		log_limited(&wire.log, &limit, LOG_WARN, "again");
+	}
+	drain(&wire, text, sizeof(text));
+	assert_in_range(count_lines(text), 60, 122); /* a window may have turned meanwhile */
+	log_msg(&wire.log, LOG_WARN, "ours");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text, "bantam: warning: ours\n");
+	atomic_store(&wire.log.all.window_start_ns, 1);
+	atomic_store(&wire.log.all.dropped, 940);
+	log_limited(&wire.log, &(struct log_limit){0}, LOG_WARN, "later");
+	drain(&wire, text, sizeof(text));
+	assert_string_equal(text,
+		"bantam: warning: (940 lines that the guest caused were dropped)\n"
+		"bantam: warning: later\n");
+	close_wire(&wire);
+}
+
 /* A reader that has stopped costs a line, not the caller. */
 static void test_stopped_reader(void **state)
 {
@@ -166,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_long_line_is_cut),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_of_all),
 		cmocka_unit_test(test_stopped_reader),
 		cmocka_unit_test(test_reader_has_gone),
 	};
