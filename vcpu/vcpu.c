@@ -32,9 +32,13 @@ enum { STACK_SIZE = 128 * 1024 };
 
 #define RFLAGS_IF (1u << 9)
 
+/*
+ * Not one of the real-time signals: they need room in a queue that belongs to all processes of the
+ * user, and whose limit (ulimit -i) another one may have used up. The vCPU would stay in the guest.
+ */
 static int kick_signal(void)
 {
-	return SIGRTMIN;
+	return SIGUSR2;
 }
 
 static void on_kick(int signal)
