@@ -15,6 +15,7 @@
 #include "vm/config/exit_code.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
+#include "vm/core/signals.h"
 #include "vm/kvm/kvm.h"
 #include "vm/machine/disks.h"
 #include "vm/machine/machine.h"
@@ -58,17 +59,6 @@ static void on_console_command(void *opaque, enum console_command command)
 	}
 }
 
-/*
- * What would end or stop us may have been ignored by whoever started us: nohup, or a shell without
- * job control behind "&". A signal that is blocked comes nevertheless.
- */
-static bool is_ignored(int signal)
-{
-	struct sigaction action;
-
-	return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
 static void on_signal(void *opaque, uint32_t events)
 {
 	struct vm *vm = opaque;
@@ -79,7 +69,7 @@ static void on_signal(void *opaque, uint32_t events)
 		return;
 	switch (info.ssi_signo) {
 	case SIGTSTP:
-		if (!is_ignored(SIGTSTP))
+		if (!signal_is_ignored(SIGTSTP))
 			suspend(vm);
 		break;
 	case SIGCONT:
@@ -96,7 +86,7 @@ static void on_signal(void *opaque, uint32_t events)
 		disks_refresh(vm->disks);
 		break;
 	default:
-		if (is_ignored((int)info.ssi_signo))
+		if (signal_is_ignored((int)info.ssi_signo))
 			break;
 		atomic_store(&vm->signal, (int)info.ssi_signo);
 		vm_order_end(vm, VM_END_SIGNAL);
@@ -113,12 +103,11 @@ static void on_signal(void *opaque, uint32_t events)
  */
 static int open_signals(struct vm *vm, struct error *err)
 {
-	static const int ours[] = {
-		SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
+	static const int ours[] = {SIGTSTP, SIGCONT, SIGWINCH, SIGPWR, SIGUSR1};
 	sigset_t set, blocked;
 	int rc;
 
-	sigemptyset(&set);
+	signals_ending(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		sigaddset(&set, ours[i]);
 	blocked = set;
@@ -191,7 +180,10 @@ static int open_chars(struct vm *vm, struct error *err)
 	return rc < 0 ? rc : open_char(vm, &console, &vm->console, err);
 }
 
-/* Whether what could not be opened is what the person gave, rather than the host that failed. */
+/*
+ * Whether what could not be opened is what the person gave, rather than the host that failed; or a
+ * signal came meanwhile.
+ */
 static int code_of(int rc)
 {
 	switch (rc) {
@@ -201,6 +193,8 @@ static int code_of(int rc)
 	case -ENFILE:
 	case -EAGAIN: /* threads, or asynchronous I/O, as much as the host allows */
 		return EXIT_HOST;
+	case -EINTR:
+		return EXIT_BY_SIGNAL + signals_ending_pending();
 	default:
 		return EXIT_USAGE;
 	}

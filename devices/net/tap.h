@@ -64,7 +64,8 @@ int tap_set_offloads(struct net_tap *tap, uint32_t offloads);
 
 /* ---- tap_script.c ---- */
 
-/* Runs path with the interface's name as its argument; -ECHILD when it failed, with a line. */
+/* Runs path with the interface's name as its argument; -ECHILD when it failed, -EINTR
+ * when it was ended because a signal shall end us; with a line. */
 int tap_run_script(const char *path, const char *ifname, struct error *err);
 
 #endif

@@ -41,7 +41,7 @@ static int exit_code_of(const struct vm *vm, enum vm_end end)
 	case VM_END_QUIT:
 		return EXIT_QUIT;
 	case VM_END_SIGNAL:
-		return EXIT_SIGNAL_BASE + vm_end_signal(vm);
+		return EXIT_BY_SIGNAL + vm_end_signal(vm);
 	}
 	return EXIT_HOST;
 }

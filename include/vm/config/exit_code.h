@@ -16,7 +16,9 @@ enum exit_code {
 	EXIT_QUIT,	   /* Ctrl-A x on the console */
 	NUM_EXIT_CODES,
 
-	EXIT_SIGNAL_BASE = 128, /* + N: ended by signal N */
+	EXIT_SIGNAL_BASE = 128, /* + N: ended by signal N, as shells see it */
+	/* + N: the same for process_end; a guest's own status may be any that fits into 8 bits. */
+	EXIT_BY_SIGNAL = 256,
 };
 
 /* One line for each code below NUM_EXIT_CODES; static. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +21,7 @@
 #include "fake_tap_sys.h"
 #include "net_fixture.h"
 #include "net_packet.h"
+#include "vm/core/signals.h"
 
 #define USO 0x60
 
@@ -272,6 +275,34 @@ static void test_script_results(void **state)
 	create(f);
 }
 
+/* It would run for long; a signal that shall end us ends it, and is still there. */
+static void test_script_and_signal(void **state)
+{
+	static const char text[] = "#!/bin/sh\nkill -TERM $PPID\nexec sleep 1000\n";
+	char path[] = "/tmp/bantam-test-XXXXXX";
+	struct tap_fixture *f = *state;
+	const int fd = mkstemp(path);
+	sigset_t term, before;
+	int number;
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	fchmod(fd, 0700);
+	close(fd);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &term, &before), 0);
+	f->config.script = path;
+	alarm(60);
+	refused(f, -EINTR, "ended by a signal while /tmp/bantam-test");
+	alarm(0);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	assert_int_equal(signals_ending_pending(), SIGTERM);
+	assert_int_equal(sigwait(&term, &number), 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	unlink(path);
+}
+
 /* ---- offloads ---- */
 
 static void test_offloads(void **state)
@@ -344,6 +375,7 @@ int main(void)
 		TEST(test_inherited_refused),
 		TEST(test_script),
 		TEST(test_script_results),
+		TEST(test_script_and_signal),
 		TEST(test_offloads),
 		TEST(test_offloads_of_old_hosts),
 	};
