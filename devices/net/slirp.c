@@ -88,6 +88,25 @@ static int slirp_attach(
 	return 0;
 }
 
+/* False: the filter is against it. */
+static bool input(struct net_slirp *s, size_t len)
+{
+	uint8_t neighbour[SLIRP_NAT46_NEIGHBOUR];
+	const enum slirp_verdict verdict =
+		slirp_filter_out(&s->filter, s->frame, &len, s->poll.live >= s->max_sockets);
+
+	if (verdict == SLIRP_DROP)
+		return false;
+	if (!s->ticking)
+		net_slirp_tell_time(s);
+	if (verdict == SLIRP_PASS_AS_IP6) {
+		slirp_nat46_neighbour(s->frame, neighbour);
+		s->lib.input(s->slirp, neighbour, sizeof(neighbour));
+	}
+	s->lib.input(s->slirp, s->frame, (int)len);
+	return true;
+}
+
 static int slirp_send(
 	struct net *net, unsigned int queue, const struct iovec *iov, int num_iov, size_t len)
 {
@@ -96,7 +115,7 @@ static int slirp_send(
 	struct net_header header;
 
 	(void)queue;
-	if (len < NET_MIN_FRAME || len - NET_HEADER > sizeof(s->frame))
+	if (len < NET_MIN_FRAME || len - NET_HEADER > SLIRP_MAX_FRAME)
 		return -EMSGSIZE;
 	if (s->ring.used > SLIRP_TOO_MANY) {
 		s->blocked = true;
@@ -107,11 +126,8 @@ static int slirp_send(
 		return -EINVAL;
 	if (header.flags & HEADER_NEEDS_CSUM || header.gso_type)
 		return -EINVAL;
-	if (!slirp_filter_out(&s->filter, s->frame, len, s->poll.live >= s->max_sockets))
+	if (!input(s, len))
 		return -EACCES;
-	if (!s->ticking)
-		net_slirp_tell_time(s);
-	s->lib.input(s->slirp, s->frame, (int)len);
 	net_slirp_wake(s);
 	return 0;
 }
@@ -221,7 +237,7 @@ static int make_slirp(struct net_slirp *s, const struct net_slirp_config *config
 		.if_mtu = s->net.info.mtu,
 		.if_mru = s->net.info.mtu,
 		.disable_host_loopback = !config->host_loopback,
-		.disable_dns = config->dns.sin_family,
+		.disable_dns = config->dns.sa.sa_family,
 	};
 
 	s->slirp = s->lib.new(&slirp, &net_slirp_callbacks, s);
@@ -229,6 +245,19 @@ static int make_slirp(struct net_slirp *s, const struct net_slirp_config *config
 		return -EINVAL;
 	net_slirp_tell_time(s);
 	return 0;
+}
+
+/* The port is at the same place in both. */
+static bool is_server(const union net_address *dns)
+{
+	const struct in6_addr *in6 = &dns->in6.sin6_addr;
+
+	if (!dns->in.sin_port)
+		return false;
+	if (dns->sa.sa_family == AF_INET)
+		return dns->in.sin_addr.s_addr;
+	return dns->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(in6) &&
+	       !IN6_IS_ADDR_LINKLOCAL(in6);
 }
 
 static int check(const struct net_slirp_config *config, struct error *err)
@@ -239,11 +268,9 @@ static int check(const struct net_slirp_config *config, struct error *err)
 	if (config->num_forwards > NET_SLIRP_MAX_FORWARDS)
 		return error_set(err, -EINVAL, "user network: more than %d forwarded ports",
 			NET_SLIRP_MAX_FORWARDS);
-	if (config->dns.sin_family &&
-		(config->dns.sin_family != AF_INET || !config->dns.sin_addr.s_addr ||
-			!config->dns.sin_port))
+	if (config->dns.sa.sa_family && !is_server(&config->dns))
 		return error_set(err, -EINVAL,
-			"user network: the name server must be an IPv4 address and a port");
+			"user network: the name server must be an address and a port");
 	return 0;
 }
 
@@ -261,10 +288,11 @@ static struct net_slirp *allocate(const struct net_slirp_config *config)
 	s->log = config->log;
 	s->max_sockets = socket_limit();
 	s->filter.clock = config->clock;
-	if (config->dns.sin_family) {
-		s->filter.dns_address = ntohl(config->dns.sin_addr.s_addr);
-		s->filter.dns_port = ntohs(config->dns.sin_port);
-	}
+	/* Restricted, the guest has no name server, be it on the host's loopback. */
+	if (config->restricted)
+		s->filter.dns.given = true;
+	else
+		slirp_dns_init(&s->filter.dns, config->clock, &config->dns);
 	net_slirp_init_turns(s);
 	return s;
 }

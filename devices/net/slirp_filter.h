@@ -8,7 +8,8 @@
  *   ::ffff:127.0.0.1, link-local) never get through; nor do protocols that nobody here needs.
  * - Somebody on the host's loopback who has sent a datagram to a forwarded port may be answered,
  *   under the address and port that the datagram had come from.
- * - The name server that was asked for is what answers at 10.0.2.3, on whatever port it listens.
+ * - What answers at 10.0.2.3 and fec0::3 is the name server of the hour (slirp_dns.h), on whatever
+ *   port it listens, and by whichever IP.
  * - Fragments come in order and complete, or not at all.
  * - What libslirp keeps without a bound (fragments, sockets, lost DHCP replies) is bounded.
  *
@@ -17,6 +18,7 @@
 #ifndef BANTAM_DEVICES_NET_SLIRP_FILTER_H
 #define BANTAM_DEVICES_NET_SLIRP_FILTER_H
 
+#include "slirp_dns.h"
 #include "vm/core/base.h"
 
 struct clock;
@@ -66,23 +68,35 @@ struct slirp_fragments {
 
 struct slirp_filter {
 	const struct clock *clock;
-	uint32_t dns_address; /* host order; 0: libslirp does that */
-	uint16_t dns_port;
+	struct slirp_dns dns;
 	/* private: */
 	unsigned int dhcp_unanswered;
 	struct slirp_fragments fragments;
 	struct slirp_peer peers[SLIRP_FILTER_PEERS]; /* by a hash, the latest wins */
-	/* Guest ports whose last words went to the name server as 10.0.2.3; UDP, TCP. */
-	uint8_t dns_ports[2][SLIRP_FILTER_PORTS];
+	/* Guest ports whose last words went to 10.0.2.3 and fec0::3; UDP, TCP. */
+	uint8_t dns_ports[2][2][SLIRP_FILTER_PORTS];
+};
+
+enum slirp_verdict {
+	SLIRP_DROP,
+	SLIRP_PASS,
+	SLIRP_PASS_AS_IP6, /* from somebody whose neighbour advertisement goes before it */
 };
 
 /*
- * A frame from the guest, of 14 bytes at least, rewritten if need be. False: drop it. full: as many
- * sockets as there may be are open, so nothing may pass that could open another one.
+ * A frame from the guest, of 14 bytes at least and with room for SLIRP_NAT46_MORE, rewritten if
+ * need be. full: as many sockets as there may be are open, so nothing may pass that could open
+ * another one.
  */
-bool slirp_filter_out(struct slirp_filter *filter, uint8_t *frame, size_t len, bool full);
+enum slirp_verdict slirp_filter_out(
+	struct slirp_filter *filter, uint8_t *frame, size_t *len, bool full);
 
 /* A frame of libslirp's for the guest. */
 void slirp_filter_in(struct slirp_filter *filter, uint8_t *frame, size_t len);
+
+/* Whether it is an answer to a packet that was passed on as IPv6. */
+bool slirp_filter_is_answer(const uint8_t *frame, size_t len);
+/* Makes such an answer what the guest waits for; false: drop it. */
+bool slirp_filter_answer(struct slirp_filter *filter, uint8_t *frame, size_t *len);
 
 #endif

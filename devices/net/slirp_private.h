@@ -8,6 +8,7 @@
 #include "frame_ring.h"
 #include "slirp_filter.h"
 #include "slirp_lib.h"
+#include "slirp_nat46.h"
 #include "slirp_poll.h"
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
@@ -53,7 +54,8 @@ struct net_slirp {
 	SlirpTimerCb ra_fn;
 	void *ra_opaque;
 
-	uint8_t frame[SLIRP_MAX_FRAME]; /* from the guest */
+	uint8_t frame[SLIRP_MAX_FRAME + SLIRP_NAT46_MORE]; /* from the guest */
+	uint8_t answer[SLIRP_MAX_FRAME];		   /* for it, while it becomes IPv4 */
 };
 
 /* ---- slirp_turn.c ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* When libslirp runs, and what it calls; see slirp.c. */
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -127,11 +128,27 @@ static void on_tick(void *opaque)
 
 /* ---- libslirp's callbacks ---- */
 
+static void put_answer(struct net_slirp *s, const void *buf, size_t len)
+{
+	if (len > sizeof(s->answer))
+		return;
+	memcpy(s->answer, buf, len);
+	if (slirp_filter_answer(&s->filter, s->answer, &len))
+		frame_ring_put(&s->ring, s->answer, len);
+}
+
 static ssize_t on_packet(const void *buf, size_t len, void *opaque)
 {
 	struct net_slirp *s = opaque;
-	uint8_t *copy = s->loop ? frame_ring_put(&s->ring, buf, len) : NULL;
+	uint8_t *copy;
 
+	if (!s->loop)
+		return (ssize_t)len;
+	if (slirp_filter_is_answer(buf, len)) {
+		put_answer(s, buf, len);
+		return (ssize_t)len;
+	}
+	copy = frame_ring_put(&s->ring, buf, len);
 	if (copy)
 		slirp_filter_in(&s->filter, copy, len);
 	return (ssize_t)len;

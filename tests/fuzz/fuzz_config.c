@@ -108,7 +108,7 @@ static void check_disks(const struct config *config)
 
 static void check_address(const union net_address *address, sa_family_t family)
 {
-	CHECK(address->sa.sa_family == family && address->in.sin_port);
+	CHECK(address->sa.sa_family == family);
 	CHECK(family == AF_INET || family == AF_INET6);
 }
 
@@ -123,7 +123,7 @@ static void check_nets(const struct config *config)
 		CHECK(!(net->mac[0] & 1));
 		CHECK(!net->mtu || net->mtu >= (user ? NET_SLIRP_MIN_MTU : CONFIG_MIN_MTU));
 		CHECK(!user || net->mtu <= NET_SLIRP_MTU);
-		CHECK(user || (!net->num_forwards && !net->dns.sin_family && !net->restricted &&
+		CHECK(user || (!net->num_forwards && !net->dns.sa.sa_family && !net->restricted &&
 				      !net->host_loopback));
 		CHECK(!user || (!net->ifname && !net->script && !net->queues && !net->num_fds &&
 				       !net->vhost));
@@ -133,8 +133,10 @@ static void check_nets(const struct config *config)
 
 			check_address(&fwd->host, fwd->guest.sa.sa_family);
 			check_address(&fwd->guest, fwd->host.sa.sa_family);
+			CHECK(fwd->guest.in.sin_port);
 		}
-		CHECK(!net->dns.sin_family || (net->dns.sin_port && net->dns.sin_addr.s_addr));
+		CHECK(!net->dns.sa.sa_family || net->dns.in.sin_port);
+		CHECK(net->dns.sa.sa_family != AF_INET || net->dns.in.sin_addr.s_addr);
 		CHECK(!net->ifname || (*net->ifname && strlen(net->ifname) < IFNAMSIZ));
 		CHECK(net->queues <= CONFIG_MAX_NET_QUEUES);
 		CHECK(net->num_fds <= CONFIG_MAX_NET_QUEUES);
@@ -243,11 +245,9 @@ static void write_user(FILE *out, const struct net_config *net)
 		fputc('-', out);
 		write_endpoint(out, &net->forwards[i].guest);
 	}
-	if (net->dns.sin_family) {
-		const union net_address dns = {.in = net->dns};
-
+	if (net->dns.sa.sa_family) {
 		fputs(",dns=", out);
-		write_endpoint(out, &dns);
+		write_endpoint(out, &net->dns);
 	}
 	fputs(net->restricted ? ",restrict" : "", out);
 	fputs(net->host_loopback ? ",host-loopback" : "", out);

@@ -43,6 +43,7 @@ static struct state {
 	struct event_loop *loop;
 	struct fake_clock clock;
 	bool inside, fetch, attached;
+	bool dns6; /* the name server is on ::1 */
 	/* The Internet */
 	int peer[MAX_FDS]; /* by descriptor: the other one of the pair, or -1 */
 	int domain[MAX_FDS];
@@ -97,15 +98,17 @@ static void check_destination(const struct sockaddr *to)
 		const uint16_t port = ntohs(in->sin_port);
 
 		CHECK(ip >> 24 != 0);
-		CHECK(ip >> 24 != 127 || (ip == LOOPBACK && port == DNS_PORT) ||
+		CHECK(ip >> 24 != 127 || (ip == LOOPBACK && port == DNS_PORT && !s.dns6) ||
 			has_spoken(ip, port));
 	} else {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)to;
 		const uint8_t *ip = in6->sin6_addr.s6_addr;
 
 		CHECK(to->sa_family == AF_INET6);
-		CHECK(memcmp(ip, zero, 10) != 0 || (!memcmp(ip, zero, 15) && ip[15] == 1 &&
-							   has_spoken(1, ntohs(in6->sin6_port))));
+		CHECK(memcmp(ip, zero, 10) != 0 ||
+			(!memcmp(ip, zero, 15) && ip[15] == 1 &&
+				(has_spoken(1, ntohs(in6->sin6_port)) ||
+					(s.dns6 && in6->sin6_port == htons(DNS_PORT)))));
 	}
 }
 
@@ -534,12 +537,10 @@ static void step(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct net_slirp_config config = {.clock = &s.clock.clock,
-		.dns = {.sin_family = AF_INET,
-			.sin_addr.s_addr = htonl(LOOPBACK),
-			.sin_port = htons(DNS_PORT)}};
+	struct net_slirp_config config = {.clock = &s.clock.clock};
 	const struct rlimit limit = {64, 4096};
 	struct net_slirp *slirp;
+	uint8_t flags;
 
 	signal(SIGPIPE, SIG_IGN);
 	memset(&s, 0, sizeof(s));
@@ -551,7 +552,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_clock_init(&s.clock);
 	/* Which makes 32 sockets. */
 	setrlimit(RLIMIT_NOFILE, &limit);
-	config.mtu = take() & 1 ? 1500 : 0;
+	flags = take();
+	config.mtu = flags & 1 ? 1500 : 0;
+	s.dns6 = flags & 2;
+	if (s.dns6)
+		config.dns.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+			.sin6_addr = in6addr_loopback,
+			.sin6_port = htons(DNS_PORT)};
+	else
+		config.dns.in = (struct sockaddr_in){.sin_family = AF_INET,
+			.sin_addr.s_addr = htonl(LOOPBACK),
+			.sin_port = htons(DNS_PORT)};
 	CHECK(event_loop_create(&s.loop) == 0);
 	CHECK(net_slirp_create(&config, &s.net, NULL) == 0);
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){4096, 4096});

@@ -163,22 +163,40 @@ static int set_hostfwd(void *opaque, const char *value, struct error *err)
 	return 0;
 }
 
-/* A port of 53 may be left out. */
+/* A link-local address says nothing without an interface, which it cannot be given here. */
+static bool is_server(const union net_address *dns)
+{
+	const struct in6_addr *in6 = &dns->in6.sin6_addr;
+
+	if (dns->sa.sa_family == AF_INET6)
+		return !IN6_IS_ADDR_UNSPECIFIED(in6) && !IN6_IS_ADDR_LINKLOCAL(in6);
+	return dns->sa.sa_family == AF_INET && dns->in.sin_addr.s_addr != INADDR_ANY;
+}
+
+/* A port of 53 may be left out, and then the brackets, too. */
+static bool parse_server(const char *value, union net_address *dns)
+{
+	char text[ENDPOINTS_TEXT];
+	struct in6_addr in6;
+	const bool bare = inet_pton(AF_INET6, value, &in6) == 1;
+	const bool has_port = !bare && (*value == '[' ? strstr(value, "]:") : strchr(value, ':'));
+
+	if ((size_t)snprintf(text, sizeof(text), "%s%s%s%s", bare ? "[" : "", value,
+		    bare ? "]" : "", has_port ? "" : ":53") >= sizeof(text))
+		return false;
+	return parse_endpoint(text, 1, dns) && is_server(dns);
+}
+
 static int set_dns(void *opaque, const char *value, struct error *err)
 {
 	struct net_config *net = opaque;
-	union net_address address;
-	char text[ENDPOINTS_TEXT];
 	int rc = only(net, NET_USER, "dns", err);
 
 	if (rc)
 		return rc;
-	snprintf(text, sizeof(text), "%s%s", value, strchr(value, ':') ? "" : ":53");
-	if (!parse_endpoint(text, 1, &address) || address.sa.sa_family != AF_INET ||
-		address.in.sin_addr.s_addr == INADDR_ANY)
+	if (!parse_server(value, &net->dns))
 		return error_set(err, -EINVAL,
-			"--net: dns: '%s' is not an IPv4 address, or one with a port", value);
-	net->dns = address.in;
+			"--net: dns: '%s' is not an IP address, or one with a port", value);
 	return 0;
 }
 

@@ -215,7 +215,7 @@ static int check_net(const struct net_config *net, struct error *err)
 		return error_set(err, -EINVAL,
 			"--net: fd: a tap that is open has its name and its queues; leave %s out",
 			net->ifname ? "ifname" : "queues");
-	if (net->restricted && (net->host_loopback || net->dns.sin_family))
+	if (net->restricted && (net->host_loopback || net->dns.sa.sa_family))
 		return error_set(err, -EINVAL,
 			"--net: restrict keeps the guest from everything; %s does not go with it",
 			net->host_loopback ? "host-loopback" : "dns");

@@ -180,8 +180,11 @@ struct net_slirp_config {
 	struct log *log;
 	const struct net_forward *forwards;
 	unsigned int num_forwards; /* up to NET_SLIRP_MAX_FORWARDS */
-	/* Who answers at 10.0.2.3; sin_family 0: the host's own, from /etc/resolv.conf. */
-	struct sockaddr_in dns;
+	/*
+	 * Who answers at 10.0.2.3 (by IPv4, whichever the server has) and, if it has IPv6, at
+	 * fec0::3. sa_family 0: the host's own, from /etc/resolv.conf. Not a link-local address.
+	 */
+	union net_address dns;
 	/* Only DHCP, the host's ping, and TCP connections that come in by forwards. */
 	bool restricted;
 	bool host_loopback; /* the guest may connect to the host's 127.0.0.1 and ::1, as .2 and ::2

@@ -68,7 +68,7 @@ struct net_config {
 	/* NET_USER, see struct net_slirp_config */
 	struct net_forward forwards[CONFIG_MAX_FORWARDS];
 	unsigned int num_forwards;
-	struct sockaddr_in dns; /* sin_family 0: not given */
+	union net_address dns; /* sa_family 0: not given */
 	bool restricted;
 	bool host_loopback;
 

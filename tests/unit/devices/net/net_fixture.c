@@ -268,6 +268,8 @@ bool net_sandbox_resolv_conf(const char *text)
 
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return false;
+	/* What an earlier call has put there is no file to mount upon: it has no name. */
+	umount2("/etc/resolv.conf", MNT_DETACH);
 	fd = mkstemp(path);
 	if (fd < 0)
 		return false;

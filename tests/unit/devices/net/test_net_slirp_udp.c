@@ -106,7 +106,7 @@ static void test_dns_given(void **state)
 	char buf[2000];
 	union net_address from;
 
-	g->config.dns = host_address("127.0.0.1", port).in;
+	g->config.dns = host_address("127.0.0.1", port);
 	net_guest_start(g);
 	flow = guest_flow(g, DNS_IP, 2000, 53);
 	ask(g, &flow, server);
@@ -136,7 +136,7 @@ static void test_dns_given_and_direct(void **state)
 	if (!sandbox)
 		skip();
 	server = host_socket(SOCK_DGRAM, SANDBOX_HOST, &port);
-	g->config.dns = host_address(SANDBOX_HOST, port).in;
+	g->config.dns = host_address(SANDBOX_HOST, port);
 	net_guest_start(g);
 	alias = guest_flow(g, DNS_IP, 2000, 53);
 	direct = guest_flow(g, IP4(192, 0, 2, 1), 2001, port);
@@ -158,7 +158,7 @@ static void test_dns_given_by_tcp(void **state)
 	struct flow flow;
 	int fd;
 
-	g->config.dns = host_address("127.0.0.1", port).in;
+	g->config.dns = host_address("127.0.0.1", port);
 	net_guest_start(g);
 	flow = guest_flow(g, DNS_IP, 2000, 53);
 	guest_connect(g, &flow);
@@ -283,7 +283,7 @@ static void test_after_a_pause(void **state)
 	const int server = host_socket(SOCK_DGRAM, "127.0.0.1", &port);
 	struct flow flow;
 
-	g->config.dns = host_address("127.0.0.1", port).in;
+	g->config.dns = host_address("127.0.0.1", port);
 	net_guest_start(g);
 	fake_clock_advance(&g->fix.clock, 3600 * NSEC_PER_SEC);
 	flow = guest_flow(g, DNS_IP, 2000, 53);
@@ -312,7 +312,7 @@ static void test_many_flows(void **state)
 	limit = old;
 	limit.rlim_cur = 100;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	g->config.dns = host_address("127.0.0.1", port).in;
+	g->config.dns = host_address("127.0.0.1", port);
 	net_guest_start(g);
 	flow = guest_flow(g, DNS_IP, 0, 53);
 	for (unsigned int i = 0; i < 1000; i++) {

@@ -70,7 +70,7 @@ static void assert_net(const struct net_config *is, const struct net_config *wan
 	assert_same_text(is->ifname, want->ifname);
 	assert_same_text(is->script, want->script);
 	assert_int_equal(is->num_forwards, 0);
-	assert_int_equal(is->dns.sin_family, 0);
+	assert_int_equal(is->dns.sa.sa_family, 0);
 }
 
 static void words(void **state)
@@ -180,19 +180,21 @@ static void name_servers(void **state)
 	} cases[] = {
 		{"192.0.2.53", "192.0.2.53", 53},
 		{"127.0.0.1:5353", "127.0.0.1", 5353},
+		{"2001:db8::53", "2001:db8::53", 53},
+		{"::1", "::1", 53},
+		{"[::1]", "::1", 53},
+		{"[2001:db8::53]:5353", "2001:db8::53", 5353},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct config_line line;
 		struct config config;
-		union net_address dns;
 		char text[64];
 
 		snprintf(text, sizeof(text), "-n dns=%s", cases[i].value);
 		config_line_ok(&config, &line, text);
-		dns.in = config.nets[0].dns;
-		assert_address(&dns, cases[i].host, cases[i].port);
+		assert_address(&config.nets[0].dns, cases[i].host, cases[i].port);
 		config_destroy(&config);
 	}
 }
@@ -333,12 +335,18 @@ static const struct {
 	{"-n user,hostfwd=tcp:127.0.0.1:2222-[fec0::15]:22", "is not like"},
 	{"-n user,hostfwd=tcp:[::1]:2222-10.0.2.15:22", "is not like"},
 	{"-n user,dns=", "--net: dns needs a value"},
-	{"-n user,dns=localhost", "--net: dns: 'localhost' is not an IPv4 address"},
-	{"-n user,dns=192.0.2.1:0", "is not an IPv4 address, or one with a port"},
-	{"-n user,dns=0.0.0.0", "is not an IPv4 address"},
-	{"-n user,dns=:53", "is not an IPv4 address"},
-	{"-n user,dns=[::1]:53", "is not an IPv4 address"},
-	{"-n user,dns=::1", "is not an IPv4 address"},
+	{"-n user,dns=localhost", "--net: dns: 'localhost' is not an IP address"},
+	{"-n user,dns=192.0.2.1:0", "is not an IP address, or one with a port"},
+	{"-n user,dns=0.0.0.0", "is not an IP address"},
+	{"-n user,dns=:53", "is not an IP address"},
+	{"-n user,dns=[::]:53", "is not an IP address"},
+	{"-n user,dns=::", "is not an IP address"},
+	{"-n user,dns=[::1]:0", "is not an IP address"},
+	{"-n user,dns=[::1]x", "is not an IP address"},
+	{"-n user,dns=[::1", "is not an IP address"},
+	{"-n user,dns=fe80::1", "is not an IP address"},
+	{"-n user,dns=fe80::1%lo", "is not an IP address"},
+	{"-n user,dns=2001:db8::53:", "is not an IP address"},
 	{"-n user,restrict=on", "--net: restrict takes no value"},
 	{"-n user,restrict,dns=192.0.2.1", "--net: restrict keeps the guest from everything; dns"},
 	{"-n user,host-loopback,restrict", "everything; host-loopback does not go with it"},
