@@ -183,14 +183,11 @@ static int start(struct vm *vm, struct error *err)
 	return machine_start(vm->machine, err);
 }
 
-/*
- * With "reboot=panic_warm" on the command line a warm reset is a panic's. A flat program's memory
- * is its own, and says nothing.
- */
+/* A flat program's memory is its own, and says nothing. */
 static bool is_panic_reboot(const struct vm *vm)
 {
-	return !vm->config->flat && cmdline_has_key(vm->cmdline, "reboot") &&
-	       strstr(vm->cmdline, "reboot=panic_warm") && machine_has_panic_mark(vm->machine);
+	return !vm->config->flat && cmdline_marks_panic(vm->cmdline) &&
+	       machine_has_panic_mark(vm->machine);
 }
 
 /*

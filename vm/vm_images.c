@@ -17,12 +17,17 @@
 #include <unistd.h>
 
 #include "loader/fit/fit.h"
+#include "loader/linux_version.h"
 #include "vm/config/cmdline.h"
+#include "vm/config/cmdline_words.h"
 #include "vm/config/kernel_find.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
 enum { CMDLINE_SIZE = 65536 };
+
+/* Takes reboot=panic_warm; what is older takes it for reboot=p, another way to reboot. */
+#define LINUX_WITH_PANIC_MODE LINUX_VERSION(5, 2)
 
 /* NULL: *rc is the negative errno. */
 static const char *kernel_path(struct vm *vm, int *rc, struct error *err)
@@ -156,6 +161,7 @@ static int open_kernel(struct vm *vm, const char **path, struct error *err)
 static int compose_cmdline(struct vm *vm, struct error *err)
 {
 	const struct config *config = vm->config;
+	const unsigned int version = config->flat ? 0 : linux_version(&vm->kernel);
 	const struct cmdline_defaults defaults = {
 		.enabled = config->default_cmdline,
 		.serial1 = config->serial[0].kind != SERIAL_NONE,
@@ -163,6 +169,7 @@ static int compose_cmdline(struct vm *vm, struct error *err)
 		.hvc0 = config->console == CONSOLE_VIRTIO,
 		.disk = config->num_disks > 0,
 		.read_only = config->disks[0].read_only,
+		.no_panic_mark = version && version < LINUX_WITH_PANIC_MODE,
 	};
 	const char *words = vm->fit ? fit_boot(vm->fit)->cmdline : "";
 	char *own;

@@ -16,6 +16,7 @@
 
 #include "vcpu/cpuid/features.h"
 #include "vm/config/cmdline.h"
+#include "vm/config/cmdline_words.h"
 #include "vm/config/config.h"
 #include "vm/core/error.h"
 

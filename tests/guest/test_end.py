@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,32 @@ def test_panic_without_pvpanic(vm: Callable[..., Guest]) -> None:
     guest.send(b"echo c >/proc/sysrq-trigger\n")
     guest.expect(rb"Kernel panic")
     assert guest.status() == PANIC
+
+
+@pytest.mark.parametrize("words", ["panic=1", "reboot=k panic=1"])
+def test_panic_with_words_of_the_user(vm: Callable[..., Guest], words: str) -> None:
+    """However long a panic waits and however the kernel reboots: it is told from a reboot."""
+    guest = vm("-c", "2", "--on-reboot", "exit", "-a", words).shell()
+    guest.run("rmmod pvpanic-mmio")
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    guest.expect(rb"Kernel panic")
+    assert guest.status() == PANIC
+
+
+def test_reboot_with_words_of_the_user(vm: Callable[..., Guest]) -> None:
+    guest = vm("--on-reboot", "exit", "-a", "reboot=k panic=1").shell()
+    guest.send(b"reboot -f\n")
+    assert guest.status() == REBOOT
+
+
+def test_rescue_shell(vm: Callable[..., Guest], debian: Path) -> None:
+    """Debian's own initramfs that does not find its root gives a shell, and does not reboot."""
+    files = ("-k", str(debian / "vmlinuz"), "-i", str(debian / "initramfs"))
+    guest = vm(*files, "-m", "512M", "-a", "root=/dev/nowhere rootdelay=1", linux=None)
+    end = guest.expect(rb"\(initramfs\) |Rebooting automatically", timeout=2 * BOOT)
+    assert end.group() == b"(initramfs) "
+    guest.send(b"cat /proc/cmdline\n")
+    guest.expect(rb'"panic=-1"')
 
 
 def test_panic_restart(vm: Callable[..., Guest]) -> None:

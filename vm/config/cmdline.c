@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Words and keys are found the way Linux finds them (lib/cmdline.c, next_arg, and parse_args): a
- * blank ends a word unless a quote is open, the key ends at the first '=', a key or a value may
- * stand in quotes, '-' and '_' in a key are the same, and "--" ends what the kernel looks at. What
- * follows it is init's, so it drops no default.
- */
+/* What follows a "--" is init's, so it drops no default. */
 #include "vm/config/cmdline.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "vm/config/cmdline_words.h"
 #include "vm/core/error.h"
+
+#define PANIC_MARK "reboot=panic_warm"
 
 static const struct cmdline_default defaults_table[] = {
 	{.word = "console=hvc0",
@@ -21,11 +19,13 @@ static const struct cmdline_default defaults_table[] = {
 		.keys = {"console"},
 		.need = NEEDS_SERIAL1,
 		.reason = "the kernel's messages and the first shell on serial port 1"},
-	{.word = "panic=-1",
-		.keys = {"panic", "reboot"},
+	/* In quotes, which initramfs-tools takes for another word: it would give no shell. */
+	{.word = "\"panic=-1\"",
+		.keys = {"panic"},
 		.reason = "a panic ends the guest at once instead of hanging it"},
-	{.word = "reboot=panic_warm",
-		.keys = {"panic", "reboot"},
+	{.word = PANIC_MARK,
+		.keys = {"reboot"},
+		.need = NEEDS_PANIC_MARK,
 		.reason = "a reboot after a panic says so at 0x472, where Bantam looks"},
 	{.word = "loglevel=4",
 		.keys = {"loglevel", "quiet", "debug", "ignore_loglevel", "earlyprintk",
@@ -54,76 +54,50 @@ static const struct cmdline_default defaults_table[] = {
 		.reason = "and is mounted for writing, unless the disk has ro"},
 };
 
-/* Linux' own isspace: 0xA0 counts, even inside a UTF-8 sequence. */
-static bool is_space(char ch)
-{
-	unsigned char c = (unsigned char)ch;
-
-	return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xA0;
-}
-
-struct word {
-	const char *key; /* not terminated, no quotes */
-	size_t key_len;
-	bool has_value;
-};
-
-/* The word at the start of *text, which is moved behind it; false at the end. */
-static bool next_word(const char **text, struct word *word)
-{
-	const char *p = *text, *equals = NULL;
-	bool quoted, in_quote = false;
-
-	while (is_space(*p))
-		p++;
-	if (!*p)
-		return false;
-	quoted = *p == '"';
-	word->key = p + quoted;
-	for (; *p && (in_quote || !is_space(*p)); p++) {
-		if (*p == '=' && !equals && p > word->key)
-			equals = p;
-		if (*p == '"')
-			in_quote = !in_quote;
-	}
-	*text = p;
-	if (!equals && quoted && p > word->key && p[-1] == '"')
-		p--;
-	word->has_value = equals;
-	word->key_len = (size_t)((equals ? equals : p) - word->key);
-	return true;
-}
-
-static bool key_is(const struct word *word, const char *key)
-{
-	if (strlen(key) != word->key_len)
-		return false;
-	for (size_t i = 0; i < word->key_len; i++) {
-		char a = word->key[i] == '-' ? '_' : word->key[i];
-		char b = key[i] == '-' ? '_' : key[i];
-
-		if (a != b)
-			return false;
-	}
-	return true;
-}
-
-bool cmdline_has_key(const char *cmdline, const char *key)
-{
-	struct word word;
-
-	while (next_word(&cmdline, &word)) {
-		if (!word.has_value && word.key_len == 2 && !memcmp(word.key, "--", 2))
-			return false;
-		if (key_is(&word, key))
-			return true;
-	}
-	return false;
-}
-
 const struct cmdline_default *cmdline_default(size_t i)
 {
 	return i < ARRAY_SIZE(defaults_table) ? &defaults_table[i] : NULL;
+}
+
+/*
+ * How Linux reboots (kernel/reboot.c, reboot_setup): of each word that begins an item of reboot=
+ * the first letter counts, and the last such word.
+ */
+struct reboot_modes {
+	char any, panic; /* 'w' for warm; 0: not said */
+};
+
+static void read_modes(const char *cmdline, struct reboot_modes *modes)
+{
+	static const char prefix[] = "panic_";
+	struct cmdline_word word;
+	const char *item;
+	size_t len;
+
+	while (cmdline_next_word(&cmdline, &word)) {
+		while (cmdline_word_is(&word, "reboot") && cmdline_next_item(&word, &item, &len)) {
+			const size_t n = sizeof(prefix) - 1;
+			const bool panic = len >= n && !memcmp(item, prefix, n);
+			const char letter = panic ? (len > n ? item[n] : 0) : len ? *item : 0;
+
+			if (letter && strchr("wchg", letter))
+				*(panic ? &modes->panic : &modes->any) = letter;
+		}
+	}
+}
+
+static bool marks_panic(const char *first, const char *then)
+{
+	struct reboot_modes modes = {0};
+
+	read_modes(first, &modes);
+	read_modes(then, &modes);
+	return modes.panic == 'w' && modes.any != 'w';
+}
+
+bool cmdline_marks_panic(const char *cmdline)
+{
+	return marks_panic("", cmdline);
 }
 
 static bool makes_sense(enum cmdline_need need, const struct cmdline_defaults *defaults)
@@ -139,6 +113,8 @@ static bool makes_sense(enum cmdline_need need, const struct cmdline_defaults *d
 		return defaults->disk;
 	case NEEDS_WRITABLE_DISK:
 		return defaults->disk && !defaults->read_only;
+	case NEEDS_PANIC_MARK:
+		return !defaults->no_panic_mark;
 	case NEEDS_NOTHING:
 		break;
 	}
@@ -150,6 +126,9 @@ static bool wanted(const struct cmdline_default *word, const char *user,
 {
 	if (!defaults->enabled || !makes_sense(word->need, defaults))
 		return false;
+	/* A reboot= of the user's takes it away only where it says otherwise, or the same. */
+	if (word->need == NEEDS_PANIC_MARK)
+		return !cmdline_marks_panic(user) && marks_panic(word->word, user);
 	for (const char *const *key = word->keys; *key; key++)
 		if (cmdline_has_key(user, *key))
 			return false;
@@ -177,17 +156,17 @@ int cmdline_compose(const char *user, const struct cmdline_defaults *defaults, c
 
 	buf[0] = '\0';
 	for (const char *p = user; *p; p++)
-		if ((unsigned char)*p == 0x7F || ((unsigned char)*p < ' ' && !is_space(*p)))
+		if ((unsigned char)*p == 0x7F || ((unsigned char)*p < ' ' && !cmdline_is_space(*p)))
 			return error_set(err, -EINVAL,
 				"the kernel command line has a control character, 0x%02x",
 				(unsigned int)(unsigned char)*p);
 	for (size_t i = 0; (word = cmdline_default(i)); i++)
 		if (wanted(word, user, defaults))
 			append(buf, size, &used, word->word, strlen(word->word));
-	while (is_space(*user))
+	while (cmdline_is_space(*user))
 		user++;
 	len = strlen(user);
-	while (len && is_space(user[len - 1]))
+	while (len && cmdline_is_space(user[len - 1]))
 		len--;
 	if (len)
 		append(buf, size, &used, user, len);

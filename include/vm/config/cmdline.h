@@ -11,12 +11,13 @@
 struct error;
 
 struct cmdline_defaults {
-	bool enabled;	/* false: the user's words alone */
-	bool serial1;	/* the guest has a first serial port */
-	bool serial2;	/* or one of the others */
-	bool hvc0;	/* its console is a virtio console */
-	bool disk;	/* it has a disk */
-	bool read_only; /* and the first one cannot be written */
+	bool enabled;	    /* false: the user's words alone */
+	bool serial1;	    /* the guest has a first serial port */
+	bool serial2;	    /* or one of the others */
+	bool hvc0;	    /* its console is a virtio console */
+	bool disk;	    /* it has a disk */
+	bool read_only;	    /* and the first one cannot be written */
+	bool no_panic_mark; /* the kernel would take reboot=panic_warm for something else */
 };
 
 /* What a default word needs to make sense. */
@@ -26,7 +27,8 @@ enum cmdline_need {
 	NEEDS_NO_SERIAL2,
 	NEEDS_HVC0,
 	NEEDS_DISK,
-	NEEDS_WRITABLE_DISK
+	NEEDS_WRITABLE_DISK,
+	NEEDS_PANIC_MARK
 };
 
 struct cmdline_default {
@@ -47,7 +49,10 @@ const struct cmdline_default *cmdline_default(size_t i);
 int cmdline_compose(const char *user, const struct cmdline_defaults *defaults, char *buf,
 	size_t size, struct error *err);
 
-/* True when the kernel would see a word with this key ("panic", for panic=5 or a bare panic). */
-bool cmdline_has_key(const char *cmdline, const char *key);
+/*
+ * True when the kernel reboots in warm mode for a panic, and in another mode for anything else: the
+ * mode that it leaves in memory tells them apart then.
+ */
+bool cmdline_marks_panic(const char *cmdline);
 
 #endif

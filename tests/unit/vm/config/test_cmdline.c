@@ -11,10 +11,13 @@
 #include <cmocka.h>
 
 #include "vm/config/cmdline.h"
+#include "vm/config/cmdline_words.h"
 #include "vm/core/error.h"
 
 #define CONSOLE "console=ttyS0"
-#define PANIC	"panic=-1 reboot=panic_warm"
+#define STOP	"\"panic=-1\""
+#define MARK	"reboot=panic_warm"
+#define PANIC	STOP " " MARK
 #define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init " EARLY
 #define EARLY	"pci=noearly " PORTS
 #define PORTS	"8250.nr_uarts=1"
@@ -51,24 +54,39 @@ static const struct {
 	{"console=", true, true, PANIC " " FAST " console="},
 	{"consoleblank=0", true, true, CONSOLE " " PANIC " " FAST " consoleblank=0"},
 	{"xconsole=1", true, true, CONSOLE " " PANIC " " FAST " xconsole=1"},
-	{"panic=5", true, true, CONSOLE " " FAST " panic=5"},
-	{"reboot=k", true, true, CONSOLE " " FAST " reboot=k"},
-	{"panic=5 console=hvc0", true, true, FAST " panic=5 console=hvc0"},
+	{"panic=5", true, true, CONSOLE " " MARK " " FAST " panic=5"},
+	{"panic=-1", true, true, CONSOLE " " MARK " " FAST " panic=-1"},
+	{"reboot=k", true, true, CONSOLE " " PANIC " " FAST " reboot=k"},
+	{"reboot=k panic=1 pci=off", true, true,
+		CONSOLE " " MARK
+			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " PORTS
+			" reboot=k panic=1 pci=off"},
+	/* With these the mark would not be there, or not tell. */
+	{"reboot=w", true, true, CONSOLE " " STOP " " FAST " reboot=w"},
+	{"reboot=warm", true, true, CONSOLE " " STOP " " FAST " reboot=warm"},
+	{"reboot=k,warm,f", true, true, CONSOLE " " STOP " " FAST " reboot=k,warm,f"},
+	{"reboot=warm reboot=cold", true, true,
+		CONSOLE " " PANIC " " FAST " reboot=warm reboot=cold"},
+	{"reboot=panic_cold", true, true, CONSOLE " " STOP " " FAST " reboot=panic_cold"},
+	{"reboot=panic_warm", true, true, CONSOLE " " STOP " " FAST " reboot=panic_warm"},
+	{"reboot=k,panic_warm", true, true, CONSOLE " " STOP " " FAST " reboot=k,panic_warm"},
+	{"-- reboot=warm", true, true, CONSOLE " " PANIC " " FAST " -- reboot=warm"},
+	{"panic=5 console=hvc0", true, true, MARK " " FAST " panic=5 console=hvc0"},
 	{"-- panic=5", true, true, CONSOLE " " PANIC " " FAST " -- panic=5"},
 	{"--", true, true, CONSOLE " " PANIC " " FAST " --"},
 	{"-- console=x", true, false, PANIC " " FAST " -- console=x"},
-	{"--x panic=5", true, true, CONSOLE " " FAST " --x panic=5"},
-	{"--=1 panic=5", true, true, CONSOLE " " FAST " --=1 panic=5"},
+	{"--x panic=5", true, true, CONSOLE " " MARK " " FAST " --x panic=5"},
+	{"--=1 panic=5", true, true, CONSOLE " " MARK " " FAST " --=1 panic=5"},
 	{"\"--\" panic=5", true, true, CONSOLE " " PANIC " " FAST " \"--\" panic=5"},
 	/* What stands inside quotes is one word, and no key of its own. */
 	{"x=\"a panic=5 b\"", true, true, CONSOLE " " PANIC " " FAST " x=\"a panic=5 b\""},
-	{"x=\"a -- b\" panic=5", true, true, CONSOLE " " FAST " x=\"a -- b\" panic=5"},
-	{"\"panic=5\"", true, true, CONSOLE " " FAST " \"panic=5\""},
-	{"\"panic\"", true, true, CONSOLE " " FAST " \"panic\""},
-	{"panic=\"5 6\"", true, true, CONSOLE " " FAST " panic=\"5 6\""},
+	{"x=\"a -- b\" panic=5", true, true, CONSOLE " " MARK " " FAST " x=\"a -- b\" panic=5"},
+	{"\"panic=5\"", true, true, CONSOLE " " MARK " " FAST " \"panic=5\""},
+	{"\"panic\"", true, true, CONSOLE " " MARK " " FAST " \"panic\""},
+	{"panic=\"5 6\"", true, true, CONSOLE " " MARK " " FAST " panic=\"5 6\""},
 	{"x=\"open panic=5", true, true, CONSOLE " " PANIC " " FAST " x=\"open panic=5"},
-	{"a\tpanic=5\nb", true, true, CONSOLE " " FAST " a\tpanic=5\nb"},
-	{"a\xa0panic=5", true, true, CONSOLE " " FAST " a\xa0panic=5"},
+	{"a\tpanic=5\nb", true, true, CONSOLE " " MARK " " FAST " a\tpanic=5\nb"},
+	{"a\xa0panic=5", true, true, CONSOLE " " MARK " " FAST " a\xa0panic=5"},
 	{"=panic=5", true, true, CONSOLE " " PANIC " " FAST " =panic=5"},
 	{"\"", true, true, CONSOLE " " PANIC " " FAST " \""},
 	{"\"\"", true, true, CONSOLE " " PANIC " " FAST " \"\""},
@@ -141,6 +159,18 @@ static void composed_for_devices(void **state)
 	}
 }
 
+/* Linux before 5.2 would take it for reboot=p. */
+static void composed_for_old_kernels(void **state)
+{
+	const struct cmdline_defaults defaults = {.enabled = true, .no_panic_mark = true};
+	char buf[256];
+
+	(void)state;
+	assert_int_equal(cmdline_compose("a", &defaults, buf, sizeof(buf), NULL), 0);
+	assert_string_equal(buf, STOP " " FAST " a");
+	assert_false(cmdline_marks_panic(buf));
+}
+
 /* It fits exactly or is refused whole; the allocation is exact, so ASan sees one byte too many. */
 static void size_limit(void **state)
 {
@@ -160,7 +190,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 125 bytes, where 124 fit");
+				"the kernel command line is too long: 127 bytes, where 126 fit");
 		free(buf);
 	}
 }
@@ -210,6 +240,54 @@ static void keys(void **state)
 			fail_msg("'%s' in '%s'", cases[i].key, cases[i].cmdline);
 }
 
+/* Whether warm mode tells a panic from any other reboot, by all that the kernel sees. */
+static void panic_mark(void **state)
+{
+	static const struct {
+		const char *cmdline;
+		bool marks;
+	} cases[] = {
+		{"", false},
+		{"reboot=panic_warm", true},
+		{"\"reboot=panic_warm\"", true},
+		{"reboot=\"panic_warm\"", true},
+		{"reboot=panic_w", true},
+		{"reboot=panic_warm reboot=k", true},
+		{"reboot=k,panic_warm,f", true},
+		{"reboot=panic_warm,", true},
+		{"reboot=panic_warm,,panic_", true},
+		{"reboot=panic_warm reboot", true},
+		{"reboot=panic_warm reboot=warm", false},
+		{"reboot=warm reboot=panic_warm", false},
+		{"reboot=warm reboot=panic_warm,hard", true},
+		{"reboot=panic_warm reboot=panic_cold", false},
+		{"reboot=panic_cold reboot=panic_warm", true},
+		{"reboot=pwarm", false},
+		{"reboot=warm", false},
+		{"xreboot=panic_warm", false},
+		{"-- reboot=panic_warm", false},
+		{"x=\"a reboot=panic_warm\"", false},
+		{"reboot=\"a b,panic_warm\"", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (cmdline_marks_panic(cases[i].cmdline) != cases[i].marks)
+			fail_msg("'%s'", cases[i].cmdline);
+}
+
+static void items(void **state)
+{
+	(void)state;
+	assert_true(cmdline_has_item("pci=off", "pci", "off"));
+	assert_true(cmdline_has_item("pci=noearly,off", "pci", "off"));
+	assert_true(cmdline_has_item("a pci=x \"pci=off,y\"", "pci", "off"));
+	assert_false(cmdline_has_item("pci=offx,of", "pci", "off"));
+	assert_false(cmdline_has_item("pci", "pci", "off"));
+	assert_false(cmdline_has_item("-- pci=off", "pci", "off"));
+	assert_true(cmdline_has_item("pci=", "pci", ""));
+}
+
 /* A default word that drops itself when a user repeats it, and says why it is there. */
 static void table(void **state)
 {
@@ -235,9 +313,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(composed),
 		cmocka_unit_test(composed_for_devices),
+		cmocka_unit_test(composed_for_old_kernels),
 		cmocka_unit_test(size_limit),
 		cmocka_unit_test(control_characters),
 		cmocka_unit_test(keys),
+		cmocka_unit_test(panic_mark),
+		cmocka_unit_test(items),
 		cmocka_unit_test(table),
 	};
 
