@@ -2,6 +2,9 @@
 /*
  * Output into a file, a FIFO or a device; there is no input. A regular file takes a write at once
  * (on the vCPU's thread), the others may have a slow reader like any pipe.
+ *
+ * A disk that is full gets room again, and a FIFO another reader: each write tries anew. Others may
+ * cut the file (logrotate's copytruncate), so what is written goes to its end, wherever that is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,23 +20,35 @@ struct file {
 	struct chardev dev;
 	struct log *log;
 	char *path;
+	struct log_limit limit;
 	struct char_output out;
 };
 
-static void on_broken(void *opaque, int error)
+static void on_broken(void *opaque, int error, bool final)
 {
 	struct file *file = opaque;
 
-	log_msg(file->log, LOG_WARN, "%s: %s; further output is dropped", file->path,
+	(void) final; /* nothing is, here */
+	log_limited(file->log, &file->limit, LOG_WARN,
+		"%s: %s; output is lost until it can be written again", file->path,
 		strerror(-error));
+}
+
+static void on_recovered(void *opaque, uint64_t lost)
+{
+	struct file *file = opaque;
+
+	log_limited(file->log, &file->limit, LOG_WARN, "%s: %llu bytes of output were lost",
+		file->path, (unsigned long long)lost);
 }
 
 static void on_resumed(void *opaque, uint64_t dropped)
 {
 	struct file *file = opaque;
 
-	log_msg(file->log, LOG_WARN, "%s was not read for too long: %llu bytes were dropped",
-		file->path, (unsigned long long)dropped);
+	log_limited(file->log, &file->limit, LOG_WARN,
+		"%s was not read for too long: %llu bytes were dropped", file->path,
+		(unsigned long long)dropped);
 }
 
 static size_t file_write(struct chardev *dev, const uint8_t *buf, size_t len)
@@ -88,7 +103,9 @@ static const struct chardev_ops file_ops = {
 /* Without O_NONBLOCK, a FIFO that nobody reads would be waited for. */
 static int open_path(const char *path, struct error *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0644);
+	const int flags =
+		O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+	int fd = open(path, flags, 0644);
 
 	if (fd < 0 && errno == ENXIO)
 		return error_set(err, -ENXIO, "%s: nobody has it open to read from it", path);
@@ -118,6 +135,8 @@ int char_file_create(
 	file->out.loop = config->loop;
 	file->out.clock = config->clock;
 	file->out.broken = on_broken;
+	file->out.recovered = on_recovered;
+	file->out.keeps_trying = true;
 	file->out.resumed = on_resumed;
 	file->out.opaque = file;
 	char_output_init(&file->out);

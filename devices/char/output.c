@@ -25,6 +25,8 @@ enum { TURN_BYTES = 4 * CHARDEV_TX_BUFFER };
 /* What to call after the lock was released. */
 struct aftermath {
 	int error;	  /* of the descriptor, now broken */
+	bool final;	  /* for good */
+	uint64_t lost;	  /* it works again */
 	uint64_t dropped; /* a stall ended */
 	bool ready;	  /* tx_ready is due */
 };
@@ -32,7 +34,9 @@ struct aftermath {
 static void call(struct char_output *out, const struct aftermath *after)
 {
 	if (after->error)
-		out->broken(out->opaque, after->error);
+		out->broken(out->opaque, after->error, after->final);
+	if (after->lost)
+		out->recovered(out->opaque, after->lost);
 	if (after->dropped)
 		out->resumed(out->opaque, after->dropped);
 	if (after->ready)
@@ -68,12 +72,35 @@ static void stop_polling(struct char_output *out)
 	out->polled = false;
 }
 
-/* With the lock held. What waits will never leave. */
-static void set_broken(struct char_output *out, int error, struct aftermath *after)
+/* A file that may not grow, on a disk that is full: others make room, or cut it. */
+static bool may_pass(const struct char_output *out, int error)
 {
+	if (!out->recovered)
+		return false;
+	return out->keeps_trying || error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
+}
+
+/* With the lock held. What waits is lost, and so are count bytes more. */
+static void set_broken(struct char_output *out, int error, size_t count, struct aftermath *after)
+{
+	out->is_over = !may_pass(out, error);
+	if (!out->is_broken || out->is_over) {
+		after->error = error;
+		after->final = out->is_over;
+	}
 	out->is_broken = true;
-	after->error = error;
+	out->lost += count + out->tx.count + out->tx.dropped;
 	tx_buffer_clear(&out->tx);
+}
+
+/* With the lock held, after a write that worked. */
+static void set_working(struct char_output *out, struct aftermath *after)
+{
+	if (!out->is_broken)
+		return;
+	after->lost = out->lost;
+	out->is_broken = false;
+	out->lost = 0;
 }
 
 /* With the lock held and nothing waiting. Returns how much of buf has left. */
@@ -88,9 +115,10 @@ static size_t write_direct(
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
-			set_broken(out, (int)n, after);
+			set_broken(out, (int)n, len - done, after);
 			return len;
 		}
+		set_working(out, after);
 		done += (size_t)n;
 	}
 	return done;
@@ -102,7 +130,7 @@ size_t char_output_write(struct char_output *out, const uint8_t *buf, size_t len
 	size_t done = 0;
 
 	pthread_mutex_lock(&out->lock);
-	if (out->stream.fd < 0 || out->is_broken) {
+	if (out->stream.fd < 0 || out->is_over) {
 		pthread_mutex_unlock(&out->lock);
 		return len;
 	}
@@ -131,9 +159,10 @@ static void push(struct char_output *out, struct aftermath *after)
 		if (n == -EAGAIN)
 			return;
 		if (n < 0) {
-			set_broken(out, (int)n, after);
+			set_broken(out, (int)n, 0, after);
 			return;
 		}
+		set_working(out, after);
 		after->dropped +=
 			tx_buffer_consume(&out->tx, (size_t)n, clock_monotonic_ns(out->clock));
 		sent += (size_t)n;
@@ -147,7 +176,7 @@ static void on_writable(void *opaque, uint32_t events)
 
 	(void)events;
 	pthread_mutex_lock(&out->lock);
-	if (out->stream.fd >= 0 && !out->is_broken) {
+	if (out->stream.fd >= 0 && !out->is_over) {
 		push(out, &after);
 		if (!out->tx.count)
 			after.dropped +=
@@ -188,7 +217,7 @@ static bool flush_step(struct char_output *out, struct pollfd *pfd)
 	bool more;
 
 	pthread_mutex_lock(&out->lock);
-	if (out->stream.fd >= 0 && !out->is_broken)
+	if (out->stream.fd >= 0 && !out->is_over)
 		push(out, &after);
 	more = out->tx.count > 0 && !out->tx.stalled;
 	pfd->fd = out->stream.fd;
@@ -215,7 +244,8 @@ void char_output_init(struct char_output *out)
 {
 	pthread_mutex_init(&out->lock, NULL);
 	out->stream = (struct stream_fd){.fd = -1};
-	out->is_broken = out->polled = out->unpollable = false;
+	out->is_broken = out->is_over = out->polled = out->unpollable = false;
+	out->lost = 0;
 	out->source = (struct event_source){.fd = -1, .fn = on_writable, .opaque = out};
 	out->stall = (struct timer){.fn = on_stall_timer, .opaque = out};
 	out->tx = (struct tx_buffer){0};
@@ -228,7 +258,8 @@ void char_output_open(struct char_output *out, const struct stream_fd *stream)
 	out->source.fd = stream->fd;
 	out->source.events = EPOLLOUT;
 	out->stream = *stream;
-	out->is_broken = out->unpollable = false;
+	out->is_broken = out->is_over = out->unpollable = false;
+	out->lost = 0;
 	pthread_mutex_unlock(&out->lock);
 }
 
@@ -243,6 +274,9 @@ void char_output_close(struct char_output *out)
 	out->stream.fd = -1;
 	polled = out->polled;
 	out->polled = false;
+	if (!out->is_over)
+		set_working(out, &after);
+	after.dropped = out->tx.dropped;
 	tx_buffer_clear(&out->tx);
 	after.ready = tx_buffer_take_ready(&out->tx);
 	pthread_mutex_unlock(&out->lock);

@@ -19,15 +19,23 @@ struct char_output {
 	struct chardev *dev; /* whose front end hears of tx_ready */
 	struct event_loop *loop;
 	const struct clock *clock;
-	/* The descriptor takes nothing any more; called once for each, any thread, no lock held. */
-	void (*broken)(void *opaque, int error);
-	/* The reader reads again after a stall; on the loop's thread, no lock held. */
+	/*
+	 * A write has failed. Final: the descriptor takes nothing any more. Else each later write
+	 * tries again, and recovered follows when one works, or at the close, with the bytes that
+	 * were lost. Any thread, no lock held.
+	 */
+	void (*broken)(void *opaque, int error, bool final);
+	void (*recovered)(void *opaque, uint64_t lost); /* NULL: every error is final */
+	bool keeps_trying; /* no error is final; else only those of a full disk are not */
+	/* The reader reads again after a stall, or was left; on the loop's thread, no lock held. */
 	void (*resumed)(void *opaque, uint64_t dropped);
 	void *opaque;
 
 	pthread_mutex_t lock; /* guards all below */
 	struct stream_fd stream;
-	bool is_broken;
+	bool is_broken; /* the last write failed, or with is_over all will */
+	bool is_over;
+	uint64_t lost;	 /* bytes, while broken */
 	bool polled;	 /* source is in the loop */
 	bool unpollable; /* a regular file, say: never makes us wait */
 	struct event_source source;

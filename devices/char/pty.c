@@ -39,20 +39,23 @@ struct pty {
 	struct timer opener;
 	struct char_input in;
 	struct char_output out;
+	struct log_limit limit;
 };
 
-static void on_broken(void *opaque, int error)
+static void on_broken(void *opaque, int error, bool final)
 {
 	(void)opaque;
 	(void)error; /* The input half hears of the hang-up. */
+	(void) final;
 }
 
 static void on_resumed(void *opaque, uint64_t dropped)
 {
 	struct pty *pty = opaque;
 
-	log_msg(pty->config.log, LOG_WARN, "%s was not read for too long: %llu bytes were dropped",
-		pty->path, (unsigned long long)dropped);
+	log_limited(pty->config.log, &pty->limit, LOG_WARN,
+		"%s was not read for too long: %llu bytes were dropped", pty->path,
+		(unsigned long long)dropped);
 }
 
 /* On the master, so it holds for the slave. The next opener finds what the first one found. */

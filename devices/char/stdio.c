@@ -31,6 +31,7 @@ struct stdio {
 	struct char_config config;
 	struct char_input in;
 	struct char_output out;
+	struct log_limit limit;
 	bool has_terminal;
 	struct terminal terminal; /* stdin's */
 	struct timer foreground;
@@ -163,19 +164,29 @@ static void on_dropping(void *opaque)
 		"the guest reads nothing: further input is dropped (Ctrl-A x quits)");
 }
 
-static void on_broken(void *opaque, int error)
+static void on_broken(void *opaque, int error, bool final)
 {
 	struct stdio *stdio = opaque;
 
-	log_msg(stdio->config.log, LOG_WARN, "standard output: %s; further output is dropped",
-		strerror(-error));
+	log_limited(stdio->config.log, &stdio->limit, LOG_WARN, "standard output: %s; %s",
+		strerror(-error),
+		final ? "further output is dropped"
+		      : "output is lost until it can be written again");
+}
+
+static void on_recovered(void *opaque, uint64_t lost)
+{
+	struct stdio *stdio = opaque;
+
+	log_limited(stdio->config.log, &stdio->limit, LOG_WARN,
+		"standard output: %llu bytes of output were lost", (unsigned long long)lost);
 }
 
 static void on_resumed(void *opaque, uint64_t dropped)
 {
 	struct stdio *stdio = opaque;
 
-	log_msg(stdio->config.log, LOG_WARN,
+	log_limited(stdio->config.log, &stdio->limit, LOG_WARN,
 		"standard output was not read for too long: %llu bytes were dropped",
 		(unsigned long long)dropped);
 }
@@ -303,6 +314,7 @@ static void init_halves(struct stdio *stdio)
 	stdio->out.loop = config->loop;
 	stdio->out.clock = config->clock;
 	stdio->out.broken = on_broken;
+	stdio->out.recovered = on_recovered;
 	stdio->out.resumed = on_resumed;
 	stdio->out.opaque = stdio;
 	char_output_init(&stdio->out);

@@ -38,20 +38,23 @@ struct unix_socket {
 	_Atomic bool connected;
 	struct char_input in;
 	struct char_output out;
+	struct log_limit limit;
 };
 
-static void on_broken(void *opaque, int error)
+static void on_broken(void *opaque, int error, bool final)
 {
 	(void)opaque;
 	(void)error; /* The input half hears of the hang-up. */
+	(void) final;
 }
 
 static void on_resumed(void *opaque, uint64_t dropped)
 {
 	struct unix_socket *sock = opaque;
 
-	log_msg(sock->config.log, LOG_WARN, "%s was not read for too long: %llu bytes were dropped",
-		sock->address.sun_path, (unsigned long long)dropped);
+	log_limited(sock->config.log, &sock->limit, LOG_WARN,
+		"%s was not read for too long: %llu bytes were dropped", sock->address.sun_path,
+		(unsigned long long)dropped);
 }
 
 static void set_listening(struct unix_socket *sock, bool listening)

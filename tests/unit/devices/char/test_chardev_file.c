@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,7 +99,7 @@ static void test_fifo(void **state)
 	close(fd);
 	assert_int_equal(chardev_write(fix->dev, (const uint8_t *)"x", 1), 1);
 	assert_int_equal(chardev_write(fix->dev, (const uint8_t *)"x", 1), 1);
-	assert_true(char_fixture_logged(fix, "/out: Broken pipe; further output is dropped"));
+	assert_true(char_fixture_logged(fix, "/out: Broken pipe; output is lost"));
 }
 
 static void test_stopped_fifo_reader(void **state)
@@ -121,6 +123,66 @@ static void test_stopped_fifo_reader(void **state)
 	close(fd);
 }
 
+static void write_bytes(struct char_fixture *fix, char byte, size_t len)
+{
+	uint8_t piece[100];
+
+	memset(piece, byte, sizeof(piece));
+	for (; len; len -= MIN(len, sizeof(piece)))
+		assert_int_equal(chardev_write(fix->dev, piece, MIN(len, sizeof(piece))),
+			MIN(len, sizeof(piece)));
+}
+
+/* A later reader reads on, and hears how much it has missed. */
+static void test_another_fifo_reader(void **state)
+{
+	struct file_fixture *f = *state;
+	struct char_fixture *fix = &f->base;
+	char got[8] = "";
+	int fd;
+
+	assert_int_equal(mkfifo(f->path, 0600), 0);
+	fd = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(create(f, f->path), 0);
+	close(fd);
+	write_bytes(fix, 'x', 1000);
+	fd = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	write_bytes(fix, 'y', 1);
+	assert_true(char_fixture_logged(fix, "/out: 1000 bytes of output were lost"));
+	assert_int_equal(read(fd, got, sizeof(got)), 1);
+	assert_string_equal(got, "y");
+	close(fd);
+}
+
+/*
+ * The file may not grow: as on a full disk, but anybody can have that. Then somebody cuts it, as
+ * logrotate does: what follows stands at its beginning.
+ */
+static void test_full_and_cut(void **state)
+{
+	struct file_fixture *f = *state;
+	struct char_fixture *fix = &f->base;
+	struct rlimit before, limit = {1000, RLIM_INFINITY};
+	char got[64] = "";
+	int fd;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit.rlim_max = before.rlim_max;
+	assert_int_equal(create(f, f->path), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	write_bytes(fix, 'x', 1234);
+	assert_int_equal(truncate(f->path, 0), 0);
+	write_bytes(fix, 'y', 5);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_true(char_fixture_logged(fix, "/out: File too large; output is lost"));
+	assert_true(char_fixture_logged(fix, "/out: 234 bytes of output were lost"));
+	fd = open(f->path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, got, sizeof(got)), 5);
+	assert_string_equal(got, "yyyyy");
+	close(fd);
+}
+
 static void test_devices(void **state)
 {
 	struct file_fixture *f = *state;
@@ -132,6 +194,7 @@ static void test_devices(void **state)
 	assert_true(char_fixture_logged(fix, "/dev/full: No space left on device"));
 	chardev_attach(fix->dev, NULL, NULL);
 	chardev_close(fix->dev);
+	assert_true(char_fixture_logged(fix, "/dev/full: 3 bytes of output were lost"));
 	fix->dev = NULL;
 	assert_int_equal(create(f, "/dev/null"), 0);
 	assert_int_equal(chardev_write(fix->dev, (const uint8_t *)"x", 1), 1);
@@ -158,6 +221,8 @@ int main(void)
 		TEST(test_regular_file),
 		TEST(test_fifo),
 		TEST(test_stopped_fifo_reader),
+		TEST(test_another_fifo_reader),
+		TEST(test_full_and_cut),
 		TEST(test_devices),
 		TEST(test_cannot_open),
 	};

@@ -902,6 +902,7 @@ static void test_full_device(void **state)
 		assert_int_equal(chardev_write(fix->dev, (const uint8_t *)"xy", 2), 2);
 	assert_true(char_fixture_logged(fix, "No space left"));
 	close_stdio(fix);
+	assert_true(char_fixture_logged(fix, "standard output: 6 bytes of output were lost"));
 	close(fd);
 }
 
