@@ -66,15 +66,17 @@ uses.vm/kvm           := vm/core
 uses.vcpu/cpuid       := vm/core
 uses.vcpu             := vm/core vm/kvm vcpu/cpuid
 uses.vm/config        := vm/core vcpu/cpuid
+uses.vm/control       := vm/core
+uses.vm/client        := vm/core vm/config vm/control vcpu/cpuid
 
 below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
 uses.vm/machine       := $(below_machine)
-uses.vm               := $(below_machine) vm/machine
-uses.vm/cli           := $(below_machine) vm/machine vm
+uses.vm               := $(below_machine) vm/machine vm/control
+uses.vm/cli           := $(below_machine) vm/machine vm/control vm vm/client
 
-ROOMS := $(below_machine) vm/machine vm vm/cli
+ROOMS := $(below_machine) vm/machine vm/control vm vm/client vm/cli
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 # The archives of rooms: $(1) directory, $(2) rooms
@@ -93,6 +95,9 @@ PKG_LIBS   := $(if $(LIBS_USED),$(shell $(PKG_CONFIG) --libs $(LIBS_USED)))
 # costs every start more than the few functions that are used.
 LIBFDT     := $(wildcard $(shell $(CC) -print-file-name=libfdt.a 2>/dev/null))
 PKG_LIBS   += $(or $(LIBFDT),-lfdt)
+# The same for jansson.
+JANSSON    := $(wildcard $(shell $(CC) -print-file-name=libjansson.a 2>/dev/null))
+PKG_LIBS   += $(or $(JANSSON),-ljansson)
 # Other libraries are opened when they are needed; before glibc 2.34 that took one, too.
 PKG_LIBS   += -ldl
 

@@ -119,6 +119,38 @@ void virtio_device_destroy(struct virtio_device *vdev)
 	free(vdev);
 }
 
+/* Of the devices that keep chains, a disk alone is at work on them. */
+static bool works_on_chains(const struct virtio_device *vdev)
+{
+	return vdev->config.id == VIRTIO_ID_BLOCK;
+}
+
+void vdev_paused(struct virtio_device *vdev)
+{
+	if (!in_flight(vdev))
+		pthread_cond_broadcast(&vdev->idle);
+}
+
+void virtio_device_pause(struct virtio_device *vdev)
+{
+	virtio_device_lock(vdev);
+	vdev->paused = true;
+	while (works_on_chains(vdev) && in_flight(vdev))
+		pthread_cond_wait(&vdev->idle, &vdev->lock);
+	virtio_device_unlock(vdev);
+}
+
+void virtio_device_resume(struct virtio_device *vdev)
+{
+	virtio_device_lock(vdev);
+	vdev->paused = false;
+	/* What a device tried in vain while paused, it tries again with a kick. */
+	for (unsigned int q = 0; q < vdev->config.num_queues; q++)
+		if (virtio_device_queue_usable(vdev, q))
+			virtio_device_kick_again(vdev, q);
+	virtio_device_unlock(vdev);
+}
+
 void virtio_device_lock(struct virtio_device *vdev)
 {
 	pthread_mutex_lock(&vdev->lock);

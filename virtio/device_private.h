@@ -34,7 +34,8 @@ struct virtio_device {
 	uint8_t status;
 	bool running; /* between start and stop */
 	bool resetting;
-	bool dead; /* quiesced */
+	bool dead;   /* quiesced */
+	bool paused; /* queues give nothing */
 	uint64_t driver_features;
 	uint32_t generation;
 	struct log_limit limit;
@@ -48,6 +49,9 @@ void vdev_queue_destroy(struct vdev_queue *queue, struct event_loop *loop);
 void vdev_queue_default(struct vdev_queue *queue);
 /* Kicks q if it holds something. */
 void vdev_queue_look(struct virtio_device *vdev, unsigned int q);
+
+/* What was published may have been the last that virtio_device_pause waits for. */
+void vdev_paused(struct virtio_device *vdev);
 
 /* Tell the transport, if there is one. */
 void vdev_queues_changed(struct virtio_device *vdev);

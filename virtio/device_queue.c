@@ -22,6 +22,12 @@ static bool usable(const struct virtio_device *vdev, unsigned int q)
 	       !virtqueue_error(queue->vq);
 }
 
+/* The queue may be asked for chains. */
+static bool gives(const struct virtio_device *vdev, unsigned int q)
+{
+	return !vdev->paused && usable(vdev, q);
+}
+
 /* Without a loop a device that wants another kick gets it here, not on top of this one. */
 static void run_kick(struct vdev_queue *queue)
 {
@@ -31,7 +37,7 @@ static void run_kick(struct vdev_queue *queue)
 	queue->kicking = true;
 	do {
 		queue->again = false;
-		if (usable(vdev, q))
+		if (gives(vdev, q))
 			vdev->config.ops->kick(vdev->config.opaque, q);
 	} while (queue->again);
 	queue->kicking = false;
@@ -239,7 +245,7 @@ int virtio_device_pop(struct virtio_device *vdev, unsigned int q, struct virtq_c
 {
 	int rc;
 
-	if (!usable(vdev, q))
+	if (!gives(vdev, q))
 		return 0;
 	rc = virtqueue_pop(vdev->queues[q].vq, ret);
 	if (rc >= 0)
@@ -253,7 +259,7 @@ unsigned int virtio_device_pop_room(struct virtio_device *vdev, unsigned int q,
 {
 	unsigned int n;
 
-	if (!usable(vdev, q))
+	if (!gives(vdev, q))
 		return 0;
 	n = virtqueue_pop_room(vdev->queues[q].vq, chains, max, room);
 	if (virtqueue_error(vdev->queues[q].vq))
@@ -310,6 +316,8 @@ void virtio_device_flush(struct virtio_device *vdev, unsigned int q)
 {
 	if (!going_away(vdev, q) && virtqueue_publish(vdev->queues[q].vq))
 		queue_irq(vdev, q);
+	if (vdev->paused)
+		vdev_paused(vdev);
 }
 
 bool virtio_device_flush_later(struct virtio_device *vdev, unsigned int q)
@@ -318,6 +326,8 @@ bool virtio_device_flush_later(struct virtio_device *vdev, unsigned int q)
 
 	if (!going_away(vdev, q) && virtqueue_publish_later(vdev->queues[q].vq, &owed))
 		queue_irq(vdev, q);
+	if (vdev->paused)
+		vdev_paused(vdev);
 	return owed;
 }
 
@@ -377,7 +387,7 @@ void virtio_device_notify_off(struct virtio_device *vdev, unsigned int q)
 
 bool virtio_device_notify_on(struct virtio_device *vdev, unsigned int q)
 {
-	return usable(vdev, q) && virtqueue_notify_on(vdev->queues[q].vq);
+	return gives(vdev, q) && virtqueue_notify_on(vdev->queues[q].vq);
 }
 
 unsigned int virtio_device_drain(struct virtio_device *vdev, unsigned int q,

@@ -147,7 +147,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.initrds = vm->initrds,
 		.num_initrds = vm->num_initrds,
 		.kvm = vm->kvm,
-		.clock = timer_queue_clock(vm->timers),
+		.clock = timer_queue_clock(vm->guest_timers),
 		.log = vm->log,
 		.power = {.notify = on_power, .opaque = vm},
 		.loop = vm->loop,
@@ -172,7 +172,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 	return rc;
 }
 
-static int start(struct vm *vm, struct error *err)
+int vm_start_vcpus(struct vm *vm, struct error *err)
 {
 	const struct clock *clock = timer_queue_clock(vm->timers);
 
@@ -279,6 +279,46 @@ static enum end_action report_end(struct vm *vm, enum vm_end end)
 	return END_EXIT;
 }
 
+/* In a word, for those who watch from outside. */
+static const char *end_cause(enum vm_end end)
+{
+	static const char *const causes[] = {
+		[VM_END_NONE] = "failure",
+		[VM_END_POWEROFF] = "poweroff",
+		[VM_END_HALT] = "halt",
+		[VM_END_REBOOT] = "reboot",
+		[VM_END_PANIC] = "panic",
+		[VM_END_TRIPLE_FAULT] = "triple-fault",
+		[VM_END_INTERNAL_ERROR] = "kvm-error",
+		[VM_END_QUIT] = "quit",
+		[VM_END_SIGNAL] = "signal",
+	};
+
+	return causes[end];
+}
+
+static void tell_end(struct vm *vm, enum vm_end end)
+{
+	switch (end) {
+	case VM_END_POWEROFF:
+	case VM_END_HALT:
+		vm_happened(vm, CONTROL_POWEROFF, end_cause(end));
+		break;
+	case VM_END_REBOOT:
+		vm_happened(vm, CONTROL_REBOOT, end_cause(end));
+		break;
+	case VM_END_PANIC:
+		vm_happened(vm, CONTROL_PANIC, end_cause(end));
+		break;
+	case VM_END_TRIPLE_FAULT:
+	case VM_END_INTERNAL_ERROR:
+		vm_happened(vm, CONTROL_CRASH, end_cause(end));
+		break;
+	default:
+		break;
+	}
+}
+
 /* What the guest did, or the person at the console: reports it, and says what follows. */
 static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 {
@@ -286,6 +326,7 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 
 	if (*end == VM_END_REBOOT && is_panic_reboot(vm))
 		*end = VM_END_PANIC;
+	tell_end(vm, *end);
 	action = report_end(vm, *end);
 	if (action == END_EXIT || vm->order == VM_END_NONE)
 		return action;
@@ -293,21 +334,22 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 	return report_end(vm, *end);
 }
 
-/*
- * Nothing of the guest runs, so a reset is the person's, whose wish counts; what the guest's end
- * left in its memory means nothing any more.
- */
-static int wait_paused(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
+/* The end of a guest that stays as it is: it can be looked at, go on, be reset or ended. */
+static void pause_at_end(struct vm *vm, enum vm_end end)
 {
-	int rc;
-
 	log_msg(vm->log, LOG_INFO, "paused; Ctrl-A x quits, Ctrl-A r resets");
-	rc = wait_for_end(vm, end, err);
-	if (rc < 0)
-		return rc;
-	report_end(vm, *end);
-	*action = *end == VM_END_REBOOT ? END_RESTART : END_EXIT;
-	return 0;
+	vm_pause(vm, end_cause(end));
+	vm->paused_by_end = true;
+}
+
+/*
+ * Somebody ends what the guest's end had paused. Nothing of the guest runs, so a reset is the
+ * person's, whose wish counts; what the guest's end left in its memory means nothing any more.
+ */
+static enum end_action answer_paused(struct vm *vm, enum vm_end end)
+{
+	report_end(vm, end);
+	return end == VM_END_REBOOT ? END_RESTART : END_EXIT;
 }
 
 /* --dry-run and --dump-dtb */
@@ -324,18 +366,26 @@ static int show(struct vm *vm, int *code, struct error *err)
 	return rc;
 }
 
-/* Runs and reports one boot of the guest; *action says what follows. */
+/* Runs and reports one boot of the guest; *action says what follows, which is not a pause. */
 static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
 {
-	int rc = start(vm, err);
+	int rc = vm_start_vcpus(vm, err);
 
-	trim_start();
-	if (!rc)
-		rc = wait_for_end(vm, end, err);
 	if (rc < 0)
 		return rc;
-	*action = answer_end(vm, end);
-	return *action == END_PAUSE ? wait_paused(vm, end, action, err) : 0;
+	vm->boots++;
+	vm_control_serve(vm);
+	vm_happened(vm, CONTROL_STARTED, NULL);
+	trim_start();
+	for (;;) {
+		rc = wait_for_end(vm, end, err);
+		if (rc < 0)
+			return rc;
+		*action = vm->paused_by_end ? answer_paused(vm, *end) : answer_end(vm, end);
+		if (*action != END_PAUSE)
+			return 0;
+		pause_at_end(vm, *end);
+	}
 }
 
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
@@ -354,6 +404,12 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		atomic_store(&vm->ending, true);
 		machine_destroy(vm->machine);
 		vm->machine = NULL;
+		vm_forget_pause(vm);
 	} while (!rc && action == END_RESTART);
 	return rc;
+}
+
+void vm_farewell(struct vm *vm, enum vm_end end, int status)
+{
+	vm_control_close(vm, end_cause(end), status);
 }

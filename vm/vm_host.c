@@ -131,6 +131,8 @@ static int open_loop(struct vm *vm, struct error *err)
 
 	if (!rc)
 		rc = timer_queue_create(vm->loop, &vm->timers);
+	if (!rc)
+		rc = timer_queue_create(vm->loop, &vm->guest_timers);
 	return rc < 0 ? error_set_errno(err, rc, "event loop") : open_signals(vm, err);
 }
 
@@ -206,6 +208,7 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	int rc;
 
 	vm->signals.fd = -1;
+	vm->registry.lock_fd = -1;
 	rc = vm_images_open(vm, err);
 	if (rc < 0) {
 		*code = code_of(rc);
@@ -217,6 +220,11 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 		rc = open_loop(vm, err);
 	if (rc < 0)
 		return rc;
+	rc = config->dry_run ? 0 : vm_control_open(vm, err);
+	if (rc < 0) {
+		*code = code_of(rc);
+		return rc;
+	}
 	rc = disks_open(config, vm->log, &vm->disks, err);
 	if (!rc)
 		rc = nets_open(config, vm->log, &vm->nets, err);
@@ -240,6 +248,8 @@ void vm_host_close(struct vm *vm)
 		event_loop_remove(vm->loop, &vm->signals);
 		close(vm->signals.fd);
 	}
+	vm_control_close(vm, "failure", EXIT_HOST);
+	timer_queue_destroy(vm->guest_timers);
 	timer_queue_destroy(vm->timers);
 	event_loop_destroy(vm->loop);
 	kvm_host_close(vm->kvm);

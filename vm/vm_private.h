@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them, and
- * vm_images.c the files that the guest starts from.
+ * Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them,
+ * vm_images.c the files that the guest starts from, vm_pause.c stops and resumes it, vm_control.c
+ * and vm_commands.c let it be reached by other processes.
  */
 #ifndef BANTAM_VM_VM_PRIVATE_H
 #define BANTAM_VM_VM_PRIVATE_H
@@ -9,6 +10,8 @@
 #include <stdatomic.h>
 
 #include "loader/image/image.h"
+#include "vm/control/control.h"
+#include "vm/control/registry.h"
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
 #include "vm/core/log.h"
@@ -21,12 +24,14 @@ struct kernel_found;
 struct kvm_host;
 struct machine;
 struct nets;
+struct server;
 
 struct vm {
 	const struct config *config;
 	struct log *log;
 	struct event_loop *loop;
 	struct timer_queue *timers;
+	struct timer_queue *guest_timers; /* of the machine: they pause with it */
 	struct kvm_host *kvm;
 	struct kernel_found *found; /* the kernel's path, when none was named */
 	struct image file;	    /* the kernel, or the FIT image that has it */
@@ -49,6 +54,14 @@ struct vm {
 	struct machine *machine;
 	struct timer halt_timer;
 	uint64_t halt_period_ns;
+
+	struct registry registry; /* its name */
+	struct control *control;  /* NULL: it cannot be reached */
+	struct server *server;	  /* once it runs */
+	uint64_t started_ns;	  /* the first boot, of the timers' clock; 0: not yet */
+	unsigned int boots;
+	bool paused;	    /* by a command, or by the guest's end */
+	bool paused_by_end; /* the latter */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
@@ -74,6 +87,36 @@ void vm_images_close(struct vm *vm);
  */
 int vm_images_load(struct vm *vm, struct error *err);
 void vm_images_drop(struct vm *vm);
+
+/*
+ * Its vCPUs run, for the first time in this boot or after a pause. -errno with a line.
+ */
+int vm_start_vcpus(struct vm *vm, struct error *err);
+
+/*
+ * Stops everything of the guest, resumably; twice is once. Resume lets time stand still for it, or
+ * with catch_up not. Main thread, between vm_start_vcpus and the end.
+ */
+void vm_pause(struct vm *vm, const char *cause);
+int vm_resume(struct vm *vm, bool catch_up, struct error *err);
+/* For a machine that is about to go: what pause did to the host's side. */
+void vm_forget_pause(struct vm *vm);
+
+/*
+ * Takes the VM's name, and makes its command engine. A host that has no place for the socket is
+ * said, and no error unless a name was asked for. vm_control_serve opens the socket, which takes
+ * nothing of the start's time.
+ */
+int vm_control_open(struct vm *vm, struct error *err);
+void vm_control_serve(struct vm *vm);
+/* Tells of the end, with the status that the process will have. */
+void vm_control_close(struct vm *vm, const char *cause, int status);
+/* Tells of something. */
+void vm_happened(struct vm *vm, enum control_event_kind kind, const char *cause);
+
+/* vm_commands.c */
+extern const struct control_command vm_commands[];
+extern const unsigned int vm_num_commands;
 
 /* What a person or the system wants: counts also when the guest ends at the same moment. */
 void vm_order_end(struct vm *vm, enum vm_end end);

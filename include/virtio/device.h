@@ -147,6 +147,15 @@ void virtio_device_quiesce(struct virtio_device *vdev);
  */
 void virtio_device_destroy(struct virtio_device *vdev);
 
+/*
+ * Pauses the device: its queues give no chains, and this returns once what the host was working on
+ * is complete (a disk's requests; buffers that wait for something to come are not waited for).
+ * Whatever completes it must still be running. Resume looks at all queues again. Twice is once. No
+ * lock.
+ */
+void virtio_device_pause(struct virtio_device *vdev);
+void virtio_device_resume(struct virtio_device *vdev);
+
 void virtio_device_lock(struct virtio_device *vdev);
 void virtio_device_unlock(struct virtio_device *vdev);
 

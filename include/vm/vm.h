@@ -38,6 +38,12 @@ void vm_destroy(struct vm *vm);
 /* Runs until the end that config does not answer by a restart. Returns 0 and *end, or -errno. */
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err);
 
+/*
+ * Tells those who watch the VM from outside how it ended, and the status that the process is about
+ * to end with. Before vm_destroy; without it they hear of a failure.
+ */
+void vm_farewell(struct vm *vm, enum vm_end end, int status);
+
 /* Asks for the end; the first to ask wins. Any thread; never blocks. */
 void vm_request_end(struct vm *vm, enum vm_end end);
 

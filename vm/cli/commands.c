@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
+#include "vm/client/verbs.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
 #include "vm/config/options.h"
@@ -61,6 +62,7 @@ static int run(const struct config *config)
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
 		code = exit_code_of(vm, end);
+	vm_farewell(vm, end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
 	return rc < 0 ? complain(&err, code) : code;
@@ -124,6 +126,13 @@ int command_main(int argc, char **argv)
 		[VERB_RUN] = command_run,
 		[VERB_PACK] = command_pack,
 		[VERB_DOCTOR] = command_doctor,
+		[VERB_PS] = client_ps,
+		[VERB_STOP] = client_stop,
+		[VERB_RESET] = client_reset,
+		[VERB_PAUSE] = client_pause,
+		[VERB_RESUME] = client_resume,
+		[VERB_WAIT] = client_wait,
+		[VERB_EVENTS] = client_events,
 		[VERB_VERSION] = command_version,
 		[VERB_HELP] = command_help,
 		[VERB_COMPLETION] = command_completion,

@@ -17,7 +17,7 @@
 #include "vcpu/cpuid/cpuid.h"
 #include "vcpu/vcpu.h"
 #include "vm/cli/commands.h"
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
 #include "vm/cli/probe_guest.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"

@@ -12,7 +12,7 @@
 #include "loader/fit/fit_write.h"
 #include "loader/image/image.h"
 #include "vm/cli/commands.h"
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
 #include "vm/config/cmdline.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"

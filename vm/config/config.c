@@ -315,7 +315,7 @@ static int set_operand(
 			"a second kernel, '%s' (words for its command line go "
 			"with -a)",
 			value);
-	if (config->given & (UINT64_C(1) << OPT_KERNEL))
+	if (config->given[OPT_KERNEL])
 		return error_set(err, -EINVAL, "a kernel by --kernel and another one, '%s'", value);
 	*had_one = true;
 	return config_set_text(&config->kernel, OPT_KERNEL, value, err);
@@ -338,7 +338,7 @@ int config_parse_verb(
 				config->kernel);
 		} else {
 			r = setters[hit.id](config, hit.value, err);
-			config->given |= UINT64_C(1) << hit.id;
+			config->given[hit.id] = true;
 		}
 		if (r)
 			return r;

@@ -31,7 +31,7 @@ static int check_flat(const struct config *config, struct error *err)
 							: NULL;
 
 	if (!config->flat) {
-		if (config->given & (UINT64_C(1) << OPT_MODE))
+		if (config->given[OPT_MODE])
 			return error_set(err, -EINVAL,
 				"--mode goes with --flat only; a kernel is "
 				"entered the way it asks for");

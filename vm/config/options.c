@@ -14,6 +14,8 @@
 #define PACK   VERB_BIT(VERB_PACK)
 #define DOCTOR VERB_BIT(VERB_DOCTOR)
 #define ALL    (VERB_BIT(NUM_VERBS) - 1)
+/* Those that have something to say which a program may read */
+#define JSON (VERB_BIT(VERB_PS) | VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_EVENTS))
 
 static const char *const end_actions[] = {
 	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
@@ -287,6 +289,39 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_OTHER,
 		.brief = "write a device tree of that machine and stop"},
+	[OPT_TIMEOUT] = {.short_name = 't',
+		.name = "timeout",
+		.value = "SECONDS",
+		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT),
+		.group = GROUP_OTHER,
+		.brief = "how long to wait",
+		.more = "; 0 for as long as it takes. stop then ends the guest by force (default "
+			"30), wait gives up (default 0)"},
+	[OPT_FORCE] = {.short_name = 'f',
+		.name = "force",
+		.verbs = VERB_BIT(VERB_STOP),
+		.group = GROUP_OTHER,
+		.brief = "end the guest at once, without asking it"},
+	[OPT_EVENT] = {.name = "event",
+		.value = "EVENT",
+		.verbs = VERB_BIT(VERB_WAIT),
+		.group = GROUP_OTHER,
+		.brief = "what to wait for",
+		.more = ", one of those that `bantam events` prints; default ended"},
+	[OPT_CATCH_UP] = {.name = "catch-up",
+		.verbs = VERB_BIT(VERB_RESUME),
+		.group = GROUP_OTHER,
+		.brief = "let the guest's clocks jump over the pause",
+		.more = "; otherwise no time has gone by for it"},
+	[OPT_JSON] = {.name = "json",
+		.verbs = JSON,
+		.group = GROUP_OTHER,
+		.brief = "print JSON, for programs"},
+	[OPT_QUIET] = {.short_name = 'q',
+		.name = "quiet",
+		.verbs = VERB_BIT(VERB_PS),
+		.group = GROUP_OTHER,
+		.brief = "print names alone"},
 	[OPT_VERBOSE] = {.short_name = 'v',
 		.name = "verbose",
 		.repeatable = true,
@@ -301,7 +336,6 @@ static const struct option_spec options[] = {
 };
 
 static_assert(ARRAY_SIZE(options) == NUM_OPTIONS, "an entry for each enum option_id");
-static_assert(NUM_OPTIONS <= 64, "config.given has a bit for each");
 
 static const struct verb_spec verbs[] = {
 	[VERB_RUN] = {.name = "run",
@@ -323,6 +357,54 @@ static const struct verb_spec verbs[] = {
 			"times "
 			"small guests up to 64-bit mode. Ends with 0 when this host can boot "
 			"Linux guests, with 1 when not."},
+	[VERB_PS] = {.name = "ps",
+		.brief = "list running VMs",
+		.text = "Lists this user's running VMs: name, process, state, time since the "
+			"start, "
+			"virtual CPUs and memory."},
+	[VERB_STOP] = {.name = "stop",
+		.operand = "NAME...",
+		.operand_vm = true,
+		.brief = "shut a VM down",
+		.text = "Presses the VM's power button and waits until its guest has powered off; "
+			"after a while it is ended by force. Ends with 0 when the guest powered "
+			"off, "
+			"with 8 when it was ended by force."},
+	[VERB_RESET] = {.name = "reset",
+		.operand = "NAME...",
+		.operand_vm = true,
+		.brief = "reset a VM",
+		.text = "Resets the VM as its reset button would; --on-reboot of its start says "
+			"what "
+			"follows."},
+	[VERB_PAUSE] = {.name = "pause",
+		.operand = "NAME...",
+		.operand_vm = true,
+		.brief = "let a VM stand still",
+		.text = "Stops the VM's virtual CPUs, waits until its disks have done what they "
+			"were "
+			"asked, and stops its clocks. Harmless when it is paused already."},
+	[VERB_RESUME] = {.name = "resume",
+		.operand = "NAME...",
+		.operand_vm = true,
+		.brief = "let a paused VM go on",
+		.text = "Lets a paused VM go on. For the guest no time has gone by, but its time "
+			"of "
+			"day, which lags until it asks for it."},
+	[VERB_WAIT] = {.name = "wait",
+		.operand = "NAME",
+		.operand_vm = true,
+		.brief = "wait for a VM's end, or another event",
+		.text = "Waits until the VM has ended, and ends with the status that it ended "
+			"with; "
+			"or, with --event, until that happens, and ends with 0. With 8 when "
+			"--timeout came first."},
+	[VERB_EVENTS] = {.name = "events",
+		.operand = "NAME",
+		.operand_vm = true,
+		.brief = "print what happens to a VM",
+		.text = "Prints a line for each event until the VM ends: started, paused, resumed, "
+			"reboot, poweroff, panic, crash, io-error, device, balloon, ended."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",

@@ -3,6 +3,10 @@
  * A timer_queue keeps its timers in a list sorted by deadline (a machine has a handful) and one
  * absolute timerfd set to the first. The descriptor is made with the first timer that is armed.
  *
+ * A queue that pauses falls behind the host's clock by the time it paused, and adds that to what
+ * the descriptor is set to. The two are atomic, as devices read the clock without the queue's lock;
+ * a reader on another thread may see one of them early, so nothing of the guest runs meanwhile.
+ *
  * Lock order: a device's mutex may be held when arm or disarm takes the queue's; the queue calls a
  * timer's function with its own lock released.
  */
@@ -10,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -26,6 +31,8 @@ struct timer_queue {
 	struct timer *first;
 	struct timer *running;
 	pthread_t runner;
+	_Atomic uint64_t paused_at_ns; /* the host's clock then; 0: it runs */
+	_Atomic uint64_t lag_ns;       /* behind the host's clock, for the pauses there were */
 };
 
 static uint64_t read_clock(clockid_t id)
@@ -38,8 +45,10 @@ static uint64_t read_clock(clockid_t id)
 
 static uint64_t queue_monotonic_ns(void *opaque)
 {
-	(void)opaque;
-	return read_clock(CLOCK_MONOTONIC);
+	struct timer_queue *queue = opaque;
+	const uint64_t paused_at = atomic_load(&queue->paused_at_ns);
+
+	return (paused_at ? paused_at : read_clock(CLOCK_MONOTONIC)) - atomic_load(&queue->lag_ns);
 }
 
 static uint64_t queue_realtime_ns(void *opaque)
@@ -55,9 +64,9 @@ static void program(struct timer_queue *queue)
 
 	if (queue->source.fd < 0)
 		return;
-	if (queue->first) {
+	if (queue->first && !queue->paused_at_ns) {
 		/* A deadline of 0 would mean never; nothing is earlier than 1 ns after boot. */
-		uint64_t at = MAX(queue->first->deadline_ns, UINT64_C(1));
+		uint64_t at = MAX(queue->first->deadline_ns + queue->lag_ns, UINT64_C(1));
 
 		spec.it_value.tv_sec = (time_t)MIN(at / NSEC_PER_SEC, (uint64_t)INT32_MAX);
 		spec.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
@@ -84,11 +93,11 @@ static void expire(void *opaque, uint32_t events)
 	(void)events;
 	if (read(queue->source.fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
-	now = read_clock(CLOCK_MONOTONIC);
 	pthread_mutex_lock(&queue->lock);
+	now = queue_monotonic_ns(queue);
 	/* Bounded: a timer that its function arms again for now or earlier waits for the next turn.
 	 */
-	while (queue->first && queue->first->deadline_ns <= now) {
+	while (queue->first && !queue->paused_at_ns && queue->first->deadline_ns <= now) {
 		struct timer *timer = queue->first;
 
 		unlink_timer(queue, timer);
@@ -205,4 +214,23 @@ void timer_queue_destroy(struct timer_queue *queue)
 const struct clock *timer_queue_clock(struct timer_queue *queue)
 {
 	return &queue->clock;
+}
+
+void timer_queue_pause(struct timer_queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	if (!queue->paused_at_ns)
+		queue->paused_at_ns = read_clock(CLOCK_MONOTONIC);
+	program(queue);
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void timer_queue_resume(struct timer_queue *queue, bool catch_up)
+{
+	pthread_mutex_lock(&queue->lock);
+	if (queue->paused_at_ns && !catch_up)
+		queue->lag_ns += read_clock(CLOCK_MONOTONIC) - queue->paused_at_ns;
+	queue->paused_at_ns = 0;
+	program(queue);
+	pthread_mutex_unlock(&queue->lock);
 }

@@ -320,3 +320,18 @@ struct doorbell_listener kvm_vm_doorbells(struct kvm_vm *vm)
 	return (struct doorbell_listener){
 		.add = add_doorbell, .remove = remove_doorbell, .opaque = vm};
 }
+
+uint64_t kvm_vm_clock_ns(struct kvm_vm *vm)
+{
+	struct kvm_clock_data data = {0};
+
+	return ioctl(vm->fd, KVM_GET_CLOCK, &data) < 0 ? 0 : data.clock;
+}
+
+void kvm_vm_set_clock_ns(struct kvm_vm *vm, uint64_t ns)
+{
+	struct kvm_clock_data data = {.clock = ns};
+
+	if (ns)
+		ioctl(vm->fd, KVM_SET_CLOCK, &data);
+}

@@ -347,6 +347,7 @@ void machine_destroy(struct machine *m)
 	kvm_vm_destroy(m->kvm);
 	ram_destroy(m->ram);
 	guest_mem_destroy(m->mem);
+	free(m->stopped);
 	free(m->dtb);
 	free(m->cmdline);
 	free(m);

@@ -2,7 +2,7 @@
 /*
  * Inside the machine: machine.c (life cycle, memory, legacy devices, vCPUs),
  * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
- * machine_dtb.c (device tree), machine_print.c (--dry-run).
+ * machine_dtb.c (device tree), machine_print.c (--dry-run), machine_pause.c.
  */
 #ifndef BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 #define BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
@@ -63,6 +63,8 @@ struct machine {
 	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;
 	unsigned int num_vcpus; /* made so far */
+
+	struct machine_stopped *stopped; /* owned: its clocks, while it is paused; or NULL */
 };
 
 /* What the kernel is told, with the words that name MMIO devices. */

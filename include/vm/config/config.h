@@ -139,9 +139,9 @@ struct config {
 	unsigned int verbose;
 	const char *kvm_device; /* "/dev/kvm" */
 
-	uint64_t given;	    /* bit per enum option_id: the option was there */
-	char *cmdline_copy; /* owned: what cmdline points to once -a was there */
-	char *flat_copy;    /* owned: what flat points to */
+	bool given[NUM_OPTIONS]; /* the option was there */
+	char *cmdline_copy;	 /* owned: what cmdline points to once -a was there */
+	char *flat_copy;	 /* owned: what flat points to */
 };
 
 /* Sets the defaults; nothing to free yet. */

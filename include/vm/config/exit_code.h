@@ -14,6 +14,8 @@ enum exit_code {
 	EXIT_PANIC,	   /* pvpanic, triple fault, or a reboot that a kernel panic asked for */
 	EXIT_KVM_INTERNAL, /* KVM could not go on with the guest */
 	EXIT_QUIT,	   /* Ctrl-A x on the console */
+	EXIT_NO_VM,	   /* no VM of that name runs, or it may not be reached */
+	EXIT_FORCED,	   /* done, but not as asked: by force, or too late */
 	NUM_EXIT_CODES,
 
 	EXIT_SIGNAL_BASE = 128, /* + N: ended by signal N, as shells see it */

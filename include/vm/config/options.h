@@ -10,7 +10,23 @@
 
 struct error;
 
-enum verb { VERB_RUN, VERB_PACK, VERB_DOCTOR, VERB_VERSION, VERB_HELP, VERB_COMPLETION, NUM_VERBS };
+enum verb {
+	VERB_RUN,
+	VERB_PACK,
+	VERB_DOCTOR,
+	/* What is done to a VM that runs */
+	VERB_PS,
+	VERB_STOP,
+	VERB_RESET,
+	VERB_PAUSE,
+	VERB_RESUME,
+	VERB_WAIT,
+	VERB_EVENTS,
+	VERB_VERSION,
+	VERB_HELP,
+	VERB_COMPLETION,
+	NUM_VERBS
+};
 
 #define VERB_BIT(verb) (1u << (verb))
 
@@ -48,6 +64,12 @@ enum option_id {
 	OPT_KVM,
 	OPT_DRY_RUN,
 	OPT_DUMP_DTB,
+	OPT_TIMEOUT,
+	OPT_FORCE,
+	OPT_EVENT,
+	OPT_CATCH_UP,
+	OPT_JSON,
+	OPT_QUIET,
 	OPT_VERBOSE,
 	OPT_HELP,
 	NUM_OPTIONS,
@@ -82,6 +104,7 @@ struct verb_spec {
 	const char *aliases[3]; /* spelled as options, NULL-terminated */
 	const char *operand;	/* for the usage line; NULL: takes none */
 	bool operand_file;
+	bool operand_vm;		    /* the first one is the name of a running VM */
 	const char *const *operand_choices; /* NULL-terminated, for completion */
 	bool hidden;			    /* not in the list of verbs */
 	const char *brief;

@@ -69,4 +69,12 @@ int timer_queue_create(struct event_loop *loop, struct timer_queue **ret);
 void timer_queue_destroy(struct timer_queue *queue);
 const struct clock *timer_queue_clock(struct timer_queue *queue);
 
+/*
+ * Stops the monotonic clock of the queue, and with it its timers; resume lets both go on from where
+ * they were, or, with catch_up, from now: then timers that are due fire. A function that was about
+ * to run may still run. Twice is once.
+ */
+void timer_queue_pause(struct timer_queue *queue);
+void timer_queue_resume(struct timer_queue *queue, bool catch_up);
+
 #endif

@@ -57,6 +57,13 @@ struct msi_sink kvm_vm_msi_sink(struct kvm_vm *vm);
 /* Messages by eventfd (KVM_IRQFD), see vm/kvm/kvm_routes.c. Any thread. */
 struct msi_router kvm_vm_msi_router(struct kvm_vm *vm);
 
+/*
+ * kvm-clock, which the guest's kernel tells time by: what it shows now, and setting it to that
+ * again. No vCPU runs. A failure is KVM's, and leaves the clock as it is.
+ */
+uint64_t kvm_vm_clock_ns(struct kvm_vm *vm);
+void kvm_vm_set_clock_ns(struct kvm_vm *vm, uint64_t ns);
+
 /* Doorbells as ioeventfds (KVM_IOEVENTFD). Any thread. */
 struct doorbell_listener kvm_vm_doorbells(struct kvm_vm *vm);
 

@@ -34,8 +34,8 @@ struct machine_env {
 	const struct image *kernel; /* or the flat binary */
 	const struct image *initrds;
 	unsigned int num_initrds;
-	struct kvm_host *kvm; /* NULL: no vCPUs, for --dry-run */
-	const struct clock *clock;
+	struct kvm_host *kvm;	   /* NULL: no vCPUs, for --dry-run */
+	const struct clock *clock; /* the guest's, which pauses with it */
 	struct log *log;
 	struct event_loop *loop; /* the main thread's */
 	struct disks *disks;
@@ -65,6 +65,15 @@ void machine_stop(struct machine *machine); /* env->ending is set; returns with 
 
 /* The guest has stood still: tells it, see vcpu_tell_paused. */
 void machine_tell_paused(struct machine *machine);
+
+/*
+ * Between the two nothing of the machine moves: disks have done what was under way, networks and
+ * other devices leave the guest's memory alone, and its clocks stand still (but for env->clock,
+ * which is the caller's to stop). The vCPUs have been stopped, and are started by the caller
+ * afterwards. With catch_up the guest's clocks go on from now. Twice is once.
+ */
+void machine_pause(struct machine *machine);
+int machine_resume(struct machine *machine, bool catch_up, struct error *err);
 
 void machine_power_button(struct machine *machine);
 

@@ -4,7 +4,7 @@
  * (vm/config/cmdline.c), exit codes (here). Lines are filled to 80 columns whatever the terminal's
  * width is, so that help in a pipe and in a bug report reads the same.
  */
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,7 +24,9 @@ static const char *const exit_codes[] = {
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
 	[EXIT_PANIC] = "the guest panicked: by pvpanic, a triple fault, or a reboot after a panic",
 	[EXIT_KVM_INTERNAL] = "KVM could not go on (internal error)",
-	[EXIT_QUIT] = "ended from the console by Ctrl-A x",
+	[EXIT_QUIT] = "ended from the console by Ctrl-A x, or by `bantam stop`",
+	[EXIT_NO_VM] = "no VM of that name runs, or it cannot be reached",
+	[EXIT_FORCED] = "by force, or not in time",
 };
 
 static const struct {
@@ -117,10 +119,28 @@ static void print_options(FILE *out, enum verb verb)
 	}
 }
 
+static void print_exit_code(FILE *out, enum exit_code code, const char *text)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", (int)code);
+	item(out, number, 9, text);
+}
+
+/* Of verbs that act on a running VM. */
+static void print_client_notes(FILE *out)
+{
+	fputs("\nExit status:\n", out);
+	print_exit_code(out, EXIT_POWEROFF, "it is done");
+	print_exit_code(out, EXIT_HOST, "it failed");
+	print_exit_code(out, EXIT_USAGE, "bad usage");
+	print_exit_code(out, EXIT_NO_VM, exit_code_text(EXIT_NO_VM));
+	print_exit_code(out, EXIT_FORCED, exit_code_text(EXIT_FORCED));
+}
+
 static void print_run_notes(FILE *out)
 {
 	const struct cmdline_default *word;
-	char code[16];
 
 	fputs("\nDefault command line (each word is left out when --cmdline says otherwise):\n",
 		out);
@@ -130,10 +150,8 @@ static void print_run_notes(FILE *out)
 	for (size_t i = 0; i < ARRAY_SIZE(console_keys); i++)
 		item(out, console_keys[i].key, WORD_COLUMN, console_keys[i].text);
 	fputs("\nExit status:\n", out);
-	for (enum exit_code i = 0; i < NUM_EXIT_CODES; i++) {
-		snprintf(code, sizeof(code), "%d", (int)i);
-		item(out, code, 9, exit_code_text(i));
-	}
+	for (enum exit_code i = 0; i <= EXIT_QUIT; i++)
+		print_exit_code(out, i, exit_code_text(i));
 	item(out, "128+N", 9, "ended by signal N");
 }
 
@@ -147,6 +165,8 @@ static void print_verb(FILE *out, enum verb verb)
 	print_options(out, verb);
 	if (verb == VERB_RUN)
 		print_run_notes(out);
+	else if (spec->operand_vm)
+		print_client_notes(out);
 }
 
 static void print_verbs(FILE *out)

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
 #include "vm/config/cmdline.h"
 #include "vm/config/exit_code.h"
 #include "vm/config/options.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Completion scripts from the option table. Each shell's script is text with the table's entries
- * put in as that shell's syntax; no shell has to call bantam when Tab is pressed.
+ * put in as that shell's syntax. A shell calls bantam when Tab is pressed for one thing alone, the
+ * names of running VMs.
  *
  * bash splits words at '=' and ':' (COMP_WORDBREAKS), so that script goes by the line itself and
  * cuts from each answer what bash has already. It needs bash alone, not the bash-completion
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vm/cli/help.h"
+#include "vm/config/help.h"
 #include "vm/config/options.h"
 #include "vm/core/base.h"
 
@@ -73,7 +74,10 @@ static void bash_verb_case(FILE *out, enum verb verb)
 		print_words(out, spec->operand_choices);
 	if (verb == VERB_HELP)
 		print_verb_words(out);
-	fprintf(out, "' value=$word files=%d ;;\n", spec->operand_file);
+	fputs("'", out);
+	if (spec->operand_vm)
+		fputs("$(bantam ps --quiet 2>/dev/null)", out);
+	fprintf(out, " value=$word files=%d ;;\n", spec->operand_file);
 }
 
 static const char bash_head[] =
@@ -201,6 +205,8 @@ static void zsh_verb(FILE *out, enum verb verb)
 		fputs(" \\\n\t\t\t'1:shell:(", out);
 		print_words(out, spec->operand_choices);
 		fputs(")'", out);
+	} else if (spec->operand_vm) {
+		fputs(" \\\n\t\t\t'*:VM:_bantam_vms'", out);
 	} else if (verb == VERB_HELP) {
 		fputs(" \\\n\t\t\t'1:verb:(", out);
 		print_verb_words(out);
@@ -221,6 +227,11 @@ static void print_zsh(FILE *out)
 	      "\t\tcompadd stdio null pty\n"
 	      "\t\tcompadd -S '' file: unix:\n"
 	      "\tfi\n"
+	      "}\n"
+	      "_bantam_vms()\n"
+	      "{\n"
+	      "\tlocal -a vms=(${(f)\"$(bantam ps --quiet 2>/dev/null)\"})\n"
+	      "\tcompadd -a vms\n"
 	      "}\n"
 	      "_bantam()\n"
 	      "{\n"
@@ -305,6 +316,8 @@ static void fish_verb(FILE *out, enum verb verb)
 	fputs(" -a '", out);
 	if (spec->operand_choices)
 		print_words(out, spec->operand_choices);
+	else if (spec->operand_vm)
+		fputs("(bantam ps --quiet 2>/dev/null)", out);
 	else
 		print_verb_words(out);
 	fputs("'\n", out);

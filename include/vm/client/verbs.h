@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The verbs that reach a running VM over its socket. As those of vm/cli/commands.h: each takes its
+ * own arguments (argv[0] is the verb), prints what it has to say and returns an exit code.
+ */
+#ifndef BANTAM_VM_CLIENT_VERBS_H
+#define BANTAM_VM_CLIENT_VERBS_H
+
+int client_ps(int argc, char **argv);
+int client_stop(int argc, char **argv);
+int client_reset(int argc, char **argv);
+int client_pause(int argc, char **argv);
+int client_resume(int argc, char **argv);
+int client_wait(int argc, char **argv);
+int client_events(int argc, char **argv);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The names of running VMs: one directory for each user, and in it a socket NAME.sock for each VM
+ * and one file of locks. Whose a name is, is decided by a lock on that file, at an offset that is
+ * the name's hash: the kernel gives it to one process, and takes it away when that ends, in
+ * whatever way. So a socket that was left behind is told from a VM without asking it, and nobody
+ * has to unlink a lock that another is about to take.
+ *
+ * The directory is $XDG_RUNTIME_DIR/bantam; without that variable /run/bantam for root, and
+ * /tmp/bantam-UID, which must be the user's alone, for others.
+ */
+#ifndef BANTAM_VM_CONTROL_REGISTRY_H
+#define BANTAM_VM_CONTROL_REGISTRY_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "vm/core/base.h"
+
+struct error;
+
+enum { REGISTRY_MAX_NAME = 64 };
+
+/* [A-Za-z0-9._-]{1,64}, not beginning with '.' or '-'. */
+bool registry_name_valid(const char *name);
+
+/* The directory's path, for messages too. It may not be there. -ENAMETOOLONG with a line. */
+int registry_path(char *path, size_t size, struct error *err);
+
+struct registry {
+	int lock_fd; /* -1: it has no name */
+	char name[REGISTRY_MAX_NAME + 1];
+	struct sockaddr_un address;
+};
+
+/*
+ * Makes name this process's, until registry_release. NULL: one is made up ("vm" and a number). The
+ * directory is made if need be. -EBUSY with a line when a VM has that name; -EINVAL, -ENAMETOOLONG
+ * for a name that cannot be; else what the host says.
+ */
+int registry_claim(struct registry *registry, const char *name, struct error *err);
+/* Removes the socket, if it is there. */
+void registry_release(struct registry *registry);
+
+/* The address of a VM's socket. -EINVAL, -ENAMETOOLONG with a line. */
+int registry_address(const char *name, struct sockaddr_un *address, struct error *err);
+
+/*
+ * Calls fn with the name of each running VM, in alphabetical order. Sockets without a VM are
+ * removed. 0, or -errno with a line; no directory is no VM.
+ */
+int registry_each(void (*fn)(void *opaque, const char *name), void *opaque, struct error *err);
+/* Whether a VM has that name. */
+bool registry_is_running(const char *name);
+
+#endif

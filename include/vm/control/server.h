@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The front end for Bantam's own verbs: JSON, one object a line, on a unix stream socket.
+ *
+ *	server, at once:  {"bantam": "0.1.0", "protocol": 1, "name": "web"}
+ *	client:           {"id": 7, "command": "stop", "args": {"timeout": 20000}}
+ *	server:           {"id": 7, "result": {...}}          once
+ *	                  {"id": 7, "error": {"code": "EBUSY", "text": "..."}}   instead
+ *	                  {"id": 7, "part": {...}}             before it, for commands that go on
+ *
+ * "id" is any number of the client's choice and comes back with all that answers it; two may be
+ * under way at once. Descriptors go by SCM_RIGHTS with the line that needs them; an argument that
+ *is one has as its value its place among them, from 0 on. Unknown members are ignored, unknown
+ * arguments refused.
+ *
+ * Who may connect: the user that runs the VM, and root (SO_PEERCRED); the directory and the socket
+ * are that user's alone anyway. A line has SERVER_MAX_LINE bytes at most, a connection
+ * SERVER_MAX_JOBS commands under way, a VM SERVER_MAX_CLIENTS connections. A client that does not
+ * read what it asked for is dropped at SERVER_MAX_UNREAD bytes. Nothing of that holds up the VM.
+ */
+#ifndef BANTAM_VM_CONTROL_SERVER_H
+#define BANTAM_VM_CONTROL_SERVER_H
+
+#include "vm/core/base.h"
+
+struct control;
+struct error;
+struct event_loop;
+struct log;
+struct server;
+struct sockaddr_un;
+
+enum {
+	SERVER_PROTOCOL = 1,
+	SERVER_MAX_LINE = 64 * 1024,
+	SERVER_MAX_CLIENTS = 32,
+	SERVER_MAX_JOBS = 32,
+	SERVER_MAX_FDS = 8, /* with one line */
+	SERVER_MAX_UNREAD = 1024 * 1024,
+};
+
+struct server_config {
+	struct control *control;
+	struct event_loop *loop;
+	struct log *log;
+	const char *name; /* the VM's, for the greeting */
+};
+
+/* Listens at address, where nobody else does; what is there is removed. -errno with a line. */
+int server_create(const struct server_config *config, const struct sockaddr_un *address,
+	struct server **ret, struct error *err);
+/*
+ * Sends what is still to be sent, as far as that takes no waiting, and hangs up. The control is
+ * destroyed before, so that its last answers are among that. NULL is allowed.
+ */
+void server_destroy(struct server *server);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The client's end of a VM's socket (see vm/control/server.h for the lines), and what all verbs
+ * that use it share. Blocking: a verb does one thing.
+ */
+#ifndef BANTAM_VM_CLIENT_CLIENT_H
+#define BANTAM_VM_CLIENT_CLIENT_H
+
+#include <jansson.h>
+
+#include "vm/config/options.h"
+#include "vm/core/error.h"
+
+struct client;
+
+/* ---- arguments ---- */
+
+enum { CLIENT_MAX_OPERANDS = 64 };
+
+struct client_args {
+	enum verb verb;
+	const char *operands[CLIENT_MAX_OPERANDS];
+	unsigned int num_operands;
+	bool given[NUM_OPTIONS];
+	const char *values[NUM_OPTIONS]; /* the last one; NULL for a flag */
+};
+
+/*
+ * Reads the arguments of verb: at least min operands and at most max. -1 to go on; otherwise the
+ * verb is over, with that exit code: help was asked for and printed, or a line about what is wrong.
+ */
+int client_parse(struct client_args *args, enum verb verb, int argc, char **argv, unsigned int min,
+	unsigned int max);
+/* Prints "bantam: " and the line; returns code. */
+int client_complain(const struct error *err, int code);
+/* A number of seconds, which may have a fraction, in ms. -EINVAL with a line. */
+int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, struct error *err);
+
+/* ---- connection ---- */
+
+/*
+ * Connects to the VM of that name. -ENOENT with a line when there is none, -EBUSY when it does not
+ * listen yet, -EPROTO when what listens is no VM of a version that this one understands.
+ */
+int client_connect(const char *name, struct client **ret, struct error *err);
+void client_close(struct client *client);
+
+/* The descriptor that becomes readable when something comes. */
+int client_fd(const struct client *client);
+/*
+ * Has every later client_read give up at timeout_ms from now: -ETIMEDOUT. 0: never.
+ */
+void client_set_timeout(struct client *client, uint64_t timeout_ms);
+
+/*
+ * Sends a command; args, which may be NULL, is taken over. fds go along. -errno with a line.
+ */
+int client_send(struct client *client, const char *command, json_t *args, const int *fds,
+	unsigned int num_fds, struct error *err);
+/*
+ * Reads an answer: 1 with a part (the command goes on), 0 with the result (the caller's to drop),
+ * or what the VM refused or the connection failed with, with a line. -ESHUTDOWN when the VM is
+ * gone.
+ */
+int client_read(struct client *client, json_t **ret, struct error *err);
+/* Send and read, for commands without parts. */
+int client_call(
+	struct client *client, const char *command, json_t *args, json_t **ret, struct error *err);
+/* Waits until the VM has hung up, that is its process has let go of the name. */
+void client_wait_gone(struct client *client);
+
+/* The exit code for what connect, call or read failed with. */
+int client_exit_code(int rc);
+
+/* ---- printing ---- */
+
+/* One line of JSON; the object is dropped. */
+void client_print_json(json_t *json);
+
+/*
+ * For verbs that do one thing to each of several VMs: calls each for every operand, and returns the
+ * worst exit code.
+ */
+int client_for_each(const struct client_args *args,
+	int (*each)(const struct client_args *args, const char *name, struct client *client));
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Two names whose hashes are the same would exclude each other; with 62 bits of hash that does not
+ * happen by chance, and who makes it happen has but refused himself a name.
+ */
+#include "vm/control/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vm/core/error.h"
+
+static const char lock_name[] = "locks";
+static const char socket_suffix[] = ".sock";
+
+bool registry_name_valid(const char *name)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789._-";
+	size_t len = strlen(name);
+
+	return len && len <= REGISTRY_MAX_NAME && strspn(name, good) == len && *name != '.' &&
+	       *name != '-';
+}
+
+static bool in_tmp(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	return (!dir || *dir != '/') && geteuid() != 0;
+}
+
+int registry_path(char *path, size_t size, struct error *err)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (in_tmp())
+		n = snprintf(path, size, "/tmp/bantam-%u", (unsigned int)geteuid());
+	else
+		n = snprintf(path, size, "%s/bantam", dir && *dir == '/' ? dir : "/run");
+	if ((size_t)n >= size)
+		return error_set(err, -ENAMETOOLONG, "XDG_RUNTIME_DIR: the path is too long");
+	return 0;
+}
+
+int registry_address(const char *name, struct sockaddr_un *address, struct error *err)
+{
+	char dir[sizeof(address->sun_path)];
+	int n, rc;
+
+	if (!registry_name_valid(name))
+		return error_set(err, -EINVAL,
+			"'%s' is no name of a VM: up to %d letters, digits, '.', '_' and '-', not "
+			"'.' or '-' first",
+			name, REGISTRY_MAX_NAME);
+	rc = registry_path(dir, sizeof(dir), err);
+	if (rc < 0)
+		return rc;
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	n = snprintf(
+		address->sun_path, sizeof(address->sun_path), "%s/%s%s", dir, name, socket_suffix);
+	if ((size_t)n >= sizeof(address->sun_path))
+		return error_set(err, -ENAMETOOLONG,
+			"%s: the path of its socket in %s has more than %zu characters; take a "
+			"shorter name, or another XDG_RUNTIME_DIR",
+			name, dir, sizeof(address->sun_path) - 1);
+	return 0;
+}
+
+/* FNV-1a, cut to what an offset may be. */
+static struct flock lock_of(const char *name)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (const char *p = name; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	return (struct flock){.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)(hash & (UINT64_MAX >> 2)),
+		.l_len = 1};
+}
+
+/* Others may make things in /tmp: what is there must be a directory of ours that they cannot enter.
+ */
+static int check_dir(const char *dir, struct error *err)
+{
+	struct stat st;
+
+	if (!in_tmp())
+		return 0;
+	if (lstat(dir, &st) < 0)
+		return error_set_errno(err, -errno, "%s", dir);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return error_set(err, -EPERM,
+			"%s is not a directory that is this user's alone; remove it, or set "
+			"XDG_RUNTIME_DIR",
+			dir);
+	return 0;
+}
+
+static int open_locks(const char *dir, bool create, struct error *err)
+{
+	char path[256];
+	int fd, rc = check_dir(dir, NULL);
+
+	snprintf(path, sizeof(path), "%s/%s", dir, lock_name);
+	if (rc == -EPERM)
+		return check_dir(dir, err);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600);
+	if (fd < 0 && errno == ENOENT && create) {
+		if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+			return error_set_errno(err, -errno, "%s", dir);
+		rc = check_dir(dir, err);
+		if (rc < 0)
+			return rc;
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT, 0600);
+	}
+	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
+}
+
+static int lock(int fd, const char *name)
+{
+	struct flock range = lock_of(name);
+
+	return fcntl(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
+}
+
+static bool is_locked(int fd, const char *name)
+{
+	struct flock range = lock_of(name);
+
+	return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+}
+
+/* A process's number is a name that is free, but for one who took it on purpose. */
+static int lock_some_name(struct registry *registry)
+{
+	unsigned int number = (unsigned int)getpid();
+	int rc = -EAGAIN;
+
+	for (unsigned int tries = 0; rc == -EAGAIN && tries < 1000; tries++, number++) {
+		snprintf(registry->name, sizeof(registry->name), "vm%u", number);
+		rc = lock(registry->lock_fd, registry->name);
+	}
+	return rc;
+}
+
+int registry_claim(struct registry *registry, const char *name, struct error *err)
+{
+	char dir[sizeof(registry->address.sun_path)];
+	int rc;
+
+	registry->lock_fd = -1;
+	rc = name ? registry_address(name, &registry->address, err)
+		  : registry_path(dir, sizeof(dir), err);
+	if (!rc && name)
+		rc = registry_path(dir, sizeof(dir), err);
+	if (rc < 0)
+		return rc;
+	registry->lock_fd = open_locks(dir, true, err);
+	if (registry->lock_fd < 0)
+		return registry->lock_fd;
+	if (name) {
+		snprintf(registry->name, sizeof(registry->name), "%s", name);
+		rc = lock(registry->lock_fd, name);
+	} else {
+		rc = lock_some_name(registry);
+	}
+	if (rc == -EAGAIN || rc == -EACCES)
+		rc = error_set(err, -EBUSY,
+			"a VM called %s is running; `bantam ps` lists them, --name gives another",
+			registry->name);
+	else if (rc < 0)
+		error_set_errno(err, rc, "%s/%s", dir, lock_name);
+	if (!rc && !name)
+		rc = registry_address(registry->name, &registry->address, err);
+	if (rc < 0) {
+		close(registry->lock_fd);
+		registry->lock_fd = -1;
+	}
+	return rc;
+}
+
+void registry_release(struct registry *registry)
+{
+	if (registry->lock_fd < 0)
+		return;
+	unlink(registry->address.sun_path);
+	close(registry->lock_fd);
+	registry->lock_fd = -1;
+}
+
+/* ---- looking ---- */
+
+/* Removes what a VM left behind that did not end by itself; with its lock, so that none starts. */
+static void clean(int fd, const char *name)
+{
+	struct sockaddr_un address;
+	struct flock range = lock_of(name);
+
+	if (lock(fd, name) < 0)
+		return;
+	if (registry_address(name, &address, NULL) == 0)
+		unlink(address.sun_path);
+	range.l_type = F_UNLCK;
+	fcntl(fd, F_OFD_SETLK, &range);
+}
+
+static int is_socket(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name), suffix = sizeof(socket_suffix) - 1;
+
+	return len > suffix && !strcmp(entry->d_name + len - suffix, socket_suffix);
+}
+
+int registry_each(void (*fn)(void *opaque, const char *name), void *opaque, struct error *err)
+{
+	struct dirent **entries;
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int n, fd, rc = registry_path(dir, sizeof(dir), err);
+
+	if (rc < 0)
+		return rc;
+	fd = open_locks(dir, false, err);
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return fd;
+	n = scandir(dir, &entries, is_socket, alphasort);
+	for (int i = 0; i < n; i++) {
+		char *name = entries[i]->d_name;
+
+		name[strlen(name) - (sizeof(socket_suffix) - 1)] = '\0';
+		if (!registry_name_valid(name))
+			; /* somebody else's */
+		else if (is_locked(fd, name))
+			fn(opaque, name);
+		else
+			clean(fd, name);
+		free(entries[i]);
+	}
+	if (n >= 0)
+		free(entries);
+	close(fd);
+	return 0;
+}
+
+bool registry_is_running(const char *name)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool running;
+	int fd;
+
+	if (registry_path(dir, sizeof(dir), NULL) < 0)
+		return false;
+	fd = open_locks(dir, false, NULL);
+	if (fd < 0)
+		return false;
+	running = is_locked(fd, name);
+	close(fd);
+	return running;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine that stands still. The order is the data's: first its vCPUs (the caller's), so that
+ * nothing new is asked for; then the disks, which finish what they have; then the networks, whose
+ * thread is held; then the clocks. Going on is the reverse.
+ *
+ * A guest learns of its TSC and kvm-clock from KVM. Both are put back to what they were, so that no
+ * time has gone by for it: no timer is late, no watchdog barks. What it knows of the world's time
+ * (CLOCK_REALTIME) then lags by the pause, until it asks: the RTC has the right one.
+ */
+#include "machine_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vcpu/vcpu.h"
+#include "virtio/device.h"
+#include "vm/core/error.h"
+#include "vm/kvm/kvm.h"
+#include "vm/machine/nets.h"
+
+struct machine_stopped {
+	uint64_t clock_ns;
+	uint64_t host_tsc;
+	struct vcpu_time vcpus[];
+};
+
+static void stop_clocks(struct machine *m)
+{
+	struct machine_stopped *at = m->stopped;
+
+	at->clock_ns = kvm_vm_clock_ns(m->kvm);
+	at->host_tsc = vcpu_host_tsc();
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_stop_time(m->vcpus[i], &at->vcpus[i]);
+}
+
+static void start_clocks(struct machine *m)
+{
+	const struct machine_stopped *at = m->stopped;
+	const uint64_t now = vcpu_host_tsc();
+
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_go_on_from(m->vcpus[i], &at->vcpus[i], at->host_tsc, now);
+	kvm_vm_set_clock_ns(m->kvm, at->clock_ns);
+}
+
+void machine_pause(struct machine *m)
+{
+	if (m->stopped)
+		return;
+	for (unsigned int i = 0; i < m->num_virtio; i++)
+		virtio_device_pause(m->virtio[i].vdev);
+	nets_hold(m->env.nets);
+	m->stopped = calloc(1, sizeof(*m->stopped) + m->num_vcpus * sizeof(m->stopped->vcpus[0]));
+	/* Without memory for it, time goes by: late timers, no more. */
+	if (m->stopped)
+		stop_clocks(m);
+}
+
+int machine_resume(struct machine *m, bool catch_up, struct error *err)
+{
+	if (m->stopped && !catch_up)
+		start_clocks(m);
+	free(m->stopped);
+	m->stopped = NULL;
+	for (unsigned int i = 0; i < m->num_virtio; i++)
+		virtio_device_resume(m->virtio[i].vdev);
+	return nets_resume(m->env.nets, err);
+}

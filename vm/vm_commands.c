@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The commands of a running VM that concern it as a whole. Each is a function that answers at once,
+ * or keeps its job until an event or its timer ends it (see vm/control/control.h).
+ */
+#include "vm_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vm/core/error.h"
+#include "vm/machine/machine.h"
+
+/* ---- status ---- */
+
+static const char *state_of(const struct vm *vm)
+{
+	return vm->paused ? "paused" : "running";
+}
+
+static void start_status(struct control_job *job, void *opaque)
+{
+	const struct vm *vm = opaque;
+	const uint64_t now = clock_monotonic_ns(timer_queue_clock(vm->timers));
+
+	control_put_text(job, "name", vm->registry.name);
+	control_put_number(job, "pid", (uint64_t)getpid());
+	control_put_text(job, "state", state_of(vm));
+	control_put_real(job, "uptime", (double)(now - vm->started_ns) / (double)NSEC_PER_SEC);
+	control_put_number(job, "boots", vm->boots);
+	control_put_number(job, "cpus", vm->config->cpus);
+	control_put_number(job, "memory", vm->config->memory);
+	control_done(job);
+}
+
+/* ---- stop ---- */
+
+enum { STOP_TIMEOUT, STOP_FORCE };
+
+static const struct control_field stop_fields[] = {
+	[STOP_TIMEOUT] = {"timeout", CONTROL_NUMBER, false}, /* ms; 0: for as long as it takes */
+	[STOP_FORCE] = {"force", CONTROL_FLAG, false},
+};
+
+#define STOP_DEFAULT_MS UINT64_C(30000)
+
+/* job->state is the VM until force is used. */
+static void stop_by_force(void *opaque)
+{
+	struct control_job *job = opaque;
+	struct vm *vm = job->state;
+
+	job->state = NULL;
+	vm_order_end(vm, VM_END_QUIT);
+}
+
+static void start_stop(struct control_job *job, void *opaque)
+{
+	const struct control_value *timeout = &job->args[STOP_TIMEOUT];
+	const uint64_t ms = timeout->given ? timeout->number : STOP_DEFAULT_MS;
+	struct vm *vm = opaque;
+	struct error err;
+
+	job->state = vm;
+	if (job->args[STOP_FORCE].number) {
+		stop_by_force(job);
+		return;
+	}
+	/* A guest that stands still hears no button. */
+	if (vm->paused && !vm->paused_by_end && vm_resume(vm, false, &err) < 0) {
+		control_fail(job, -EIO, "%s", err.text);
+		return;
+	}
+	if (vm->paused) {
+		stop_by_force(job);
+		return;
+	}
+	/* What it does then is the end, whatever --on-poweroff says. */
+	vm->order = VM_END_QUIT;
+	machine_power_button(vm->machine);
+	if (ms)
+		control_after(job, MIN(ms, UINT64_MAX / NSEC_PER_MSEC / 2) * NSEC_PER_MSEC,
+			stop_by_force);
+}
+
+static void stop_event(struct control_job *job, void *vm, const struct control_event *event)
+{
+	if (event->kind != CONTROL_ENDED)
+		return;
+	control_put_flag(job, "forced", job->state != vm);
+	control_put_event(job, event);
+	control_done(job);
+}
+
+/* Nobody waits for it any more; the button is pressed all the same. */
+static void cancel_stop(struct control_job *job, void *opaque)
+{
+	struct vm *vm = opaque;
+
+	(void)job;
+	if (atomic_load(&vm->end) == VM_END_NONE)
+		vm->order = VM_END_NONE;
+}
+
+/* ---- reset, pause, resume ---- */
+
+static void start_reset(struct control_job *job, void *opaque)
+{
+	vm_request_end(opaque, VM_END_REBOOT);
+	control_done(job);
+}
+
+static void start_pause(struct control_job *job, void *opaque)
+{
+	struct vm *vm = opaque;
+
+	vm_pause(vm, "command");
+	control_put_text(job, "state", state_of(vm));
+	control_done(job);
+}
+
+enum { RESUME_CATCH_UP };
+
+static const struct control_field resume_fields[] = {
+	[RESUME_CATCH_UP] = {"catch_up", CONTROL_FLAG, false},
+};
+
+static void start_resume(struct control_job *job, void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err = {""};
+
+	if (vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err) < 0) {
+		control_fail(job, -EIO, "%s", err.text);
+		return;
+	}
+	control_put_text(job, "state", state_of(vm));
+	control_done(job);
+}
+
+/* ---- wait, events ---- */
+
+enum { WAIT_EVENT };
+
+static const struct control_field wait_fields[] = {
+	[WAIT_EVENT] = {"event", CONTROL_TEXT, false}, /* "ended" by default */
+};
+
+static void start_wait(struct control_job *job, void *vm)
+{
+	const char *name = job->args[WAIT_EVENT].given ? job->args[WAIT_EVENT].text : "ended";
+
+	(void)vm;
+	for (enum control_event_kind kind = 0; kind < NUM_CONTROL_EVENTS; kind++)
+		if (!strcmp(control_event_name(kind), name)) {
+			job->state = (void *)control_event_name(kind);
+			return;
+		}
+	control_fail(job, -EINVAL, "no event is called '%.64s'", name);
+}
+
+static void wait_event(struct control_job *job, void *vm, const struct control_event *event)
+{
+	(void)vm;
+	if (control_event_name(event->kind) != job->state)
+		return;
+	control_put_event(job, event);
+	control_done(job);
+}
+
+static void start_events(struct control_job *job, void *vm)
+{
+	(void)job, (void)vm;
+}
+
+static void each_event(struct control_job *job, void *vm, const struct control_event *event)
+{
+	(void)vm;
+	control_put_event(job, event);
+	control_emit(job);
+	if (event->kind == CONTROL_ENDED)
+		control_done(job);
+}
+
+#define FIELDS(list) .fields = (list), .num_fields = ARRAY_SIZE(list)
+
+const struct control_command vm_commands[] = {
+	{.name = "status", .start = start_status},
+	{.name = "stop",
+		FIELDS(stop_fields),
+		.start = start_stop,
+		.event = stop_event,
+		.cancel = cancel_stop},
+	{.name = "reset", .start = start_reset},
+	{.name = "pause", .start = start_pause},
+	{.name = "resume", FIELDS(resume_fields), .start = start_resume},
+	{.name = "wait", FIELDS(wait_fields), .start = start_wait, .event = wait_event},
+	{.name = "events", .start = start_events, .event = each_event},
+};
+
+const unsigned int vm_num_commands = ARRAY_SIZE(vm_commands);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A VM that stands still: vCPUs out, then devices and clocks (vm/machine/machine_pause.c), then the
+ * timers of the machine. Terminals, signals and commands go on, as they are not the guest's.
+ */
+#include "vm_private.h"
+
+#include "vm/core/error.h"
+#include "vm/machine/machine.h"
+
+void vm_pause(struct vm *vm, const char *cause)
+{
+	if (vm->paused)
+		return;
+	atomic_store(&vm->ending, true);
+	machine_stop(vm->machine);
+	machine_pause(vm->machine);
+	timer_queue_pause(vm->guest_timers);
+	vm->paused = true;
+	vm_happened(vm, CONTROL_PAUSED, cause);
+}
+
+int vm_resume(struct vm *vm, bool catch_up, struct error *err)
+{
+	int rc;
+
+	if (!vm->paused)
+		return 0;
+	timer_queue_resume(vm->guest_timers, catch_up);
+	rc = machine_resume(vm->machine, catch_up, err);
+	if (rc < 0)
+		return rc;
+	atomic_store(&vm->ending, false);
+	vm->paused = vm->paused_by_end = false;
+	rc = vm_start_vcpus(vm, err);
+	if (!rc)
+		vm_happened(vm, CONTROL_RESUMED, NULL);
+	return rc;
+}
+
+void vm_forget_pause(struct vm *vm)
+{
+	timer_queue_resume(vm->guest_timers, true);
+	vm->paused = vm->paused_by_end = false;
+}
