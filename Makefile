@@ -300,6 +300,8 @@ lint:
 	$(Q)tests/tools/lint $(O)
 
 # ---- installing ------------------------------------------------------------------------------
+# They have one page together; each name leads to it.
+CONTROL_VERBS := ps stop reset pause resume wait events
 MAN_PAGES := $(patsubst Documentation/man/%.scd,$(O)/man/%,$(sort $(wildcard Documentation/man/*.scd)))
 $(O)/man/%: Documentation/man/%.scd
 	@mkdir -p $(@D)
@@ -312,6 +314,8 @@ install: $(O)/bantam $(MAN_PAGES)
 	$(Q)install -D -m 755 $(O)/bantam $(DESTDIR)$(PREFIX)/bin/bantam
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)for verb in $(CONTROL_VERBS); do echo '.so man1/bantam-control.1' \
+		>$(DESTDIR)$(PREFIX)/share/man/man1/bantam-$$verb.1; done
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(Q)$(O)/bantam completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam
@@ -320,6 +324,7 @@ install: $(O)/bantam $(MAN_PAGES)
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/bantam \
 		$(patsubst $(O)/man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(MAN_PAGES)) \
+		$(CONTROL_VERBS:%=$(DESTDIR)$(PREFIX)/share/man/man1/bantam-%.1) \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bantam \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish

@@ -297,7 +297,7 @@ static const char *end_cause(enum vm_end end)
 	return causes[end];
 }
 
-static void tell_end(struct vm *vm, enum vm_end end)
+static void announce_end(struct vm *vm, enum vm_end end)
 {
 	switch (end) {
 	case VM_END_POWEROFF:
@@ -326,7 +326,7 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 
 	if (*end == VM_END_REBOOT && is_panic_reboot(vm))
 		*end = VM_END_PANIC;
-	tell_end(vm, *end);
+	announce_end(vm, *end);
 	action = report_end(vm, *end);
 	if (action == END_EXIT || vm->order == VM_END_NONE)
 		return action;

@@ -164,9 +164,10 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 		rc = registry_path(dir, sizeof(dir), err);
 	if (rc < 0)
 		return rc;
-	registry->lock_fd = open_locks(dir, true, err);
-	if (registry->lock_fd < 0)
-		return registry->lock_fd;
+	rc = open_locks(dir, true, err);
+	if (rc < 0)
+		return rc;
+	registry->lock_fd = rc;
 	if (name) {
 		snprintf(registry->name, sizeof(registry->name), "%s", name);
 		rc = lock(registry->lock_fd, name);

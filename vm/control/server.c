@@ -471,9 +471,10 @@ static int listen_at(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return -errno;
-	unlink(address->sun_path);
-	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
-		listen(fd, LISTEN_BACKLOG) < 0) {
+	rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	if (rc < 0 && errno == EADDRINUSE && unlink(address->sun_path) == 0)
+		rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
 		rc = -errno;
 		close(fd);
 		return rc;

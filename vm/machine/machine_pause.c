@@ -60,7 +60,9 @@ void machine_pause(struct machine *m)
 
 int machine_resume(struct machine *m, bool catch_up, struct error *err)
 {
-	if (m->stopped && !catch_up)
+	if (catch_up || !m->stopped)
+		machine_tell_paused(m);
+	else
 		start_clocks(m);
 	free(m->stopped);
 	m->stopped = NULL;

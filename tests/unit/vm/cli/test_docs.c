@@ -161,6 +161,20 @@ static void options_are_documented(void **state)
 	options_are_in(MAN "bantam-run.1.scd", VERB_RUN);
 	options_are_in(MAN "bantam-pack.1.scd", VERB_PACK);
 	options_are_in(MAN "bantam-doctor.1.scd", VERB_DOCTOR);
+	for (enum verb verb = VERB_PS; verb < VERB_VERSION; verb++)
+		options_are_in(MAN "bantam-control.1.scd", verb);
+}
+
+static void control_verbs_are_documented(void **state)
+{
+	char text[MAX_TEXT], term[64];
+
+	(void)state;
+	read_text(MAN "bantam-control.1.scd", text);
+	for (enum verb verb = VERB_PS; verb < VERB_VERSION; verb++) {
+		snprintf(term, sizeof(term), "\n*%s*", verb_spec(verb)->name);
+		assert_has(MAN "bantam-control.1.scd", text, term);
+	}
 }
 
 static void disk_words_are_documented(void **state)
@@ -216,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(examples),
 		cmocka_unit_test(options_are_documented),
+		cmocka_unit_test(control_verbs_are_documented),
 		cmocka_unit_test(disk_words_are_documented),
 		cmocka_unit_test(default_words_are_documented),
 		cmocka_unit_test(exit_codes_are_documented),

@@ -39,7 +39,8 @@ static void defaults(void **state)
 	assert_int_equal(config.on_poweroff, END_EXIT);
 	assert_int_equal(config.on_panic, END_EXIT);
 	assert_string_equal(config.kvm_device, "/dev/kvm");
-	assert_int_equal(config.given, 0);
+	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
+		assert_false(config.given[id]);
 	config_destroy(&config);
 }
 
@@ -82,8 +83,8 @@ static void every_option(void **state)
 	assert_string_equal(config.serial[2].path, "/tmp/s");
 	assert_int_equal(config.serial[3].kind, SERIAL_STDIO);
 	assert_string_equal(config.kvm_device, "/dev/kvm2");
-	assert_true(config.given & (UINT64_C(1) << OPT_BOOT));
-	assert_false(config.given & (UINT64_C(1) << OPT_FLAT));
+	assert_true(config.given[OPT_BOOT]);
+	assert_false(config.given[OPT_FLAT]);
 	config_destroy(&config);
 	config_destroy(&config); /* a second time does no harm */
 }

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The verbs that reach a running VM: ps, stop, reset, pause, resume, wait, events."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tiny import LIMIT, OK, PANIC, QUIT, REBOOT, USAGE, Bantam, Running
+
+NO_VM, FORCED = 7, 8
+
+
+def until(condition, what: str, limit: float = LIMIT) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.01)
+
+
+def listed(bantam: Bantam) -> dict[str, dict]:
+    run = bantam.command("ps", "--json")
+    assert run.returncode == OK, run.stderr
+    return {vm["name"]: vm for vm in map(json.loads, run.stdout.splitlines())}
+
+
+def up(bantam: Bantam, name: str) -> dict:
+    """Waits until the VM can be reached."""
+    until(lambda: "pid" in listed(bantam).get(name, {}), f"{name} listens")
+    return listed(bantam)[name]
+
+
+def verb(bantam: Bantam, *words: str) -> str:
+    run = bantam.command(*words)
+    assert run.returncode == OK, (words, run.stderr)
+    return run.stdout.decode()
+
+
+def raw(name: str) -> socket.socket:
+    """A client without bantam's manners."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(LIMIT)
+    client.connect(str(Path(os.environ["XDG_RUNTIME_DIR"]) / "bantam" / f"{name}.sock"))
+    return client
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_life(bantam: Bantam) -> None:
+    with bantam.start("spin.long", "--name", "web") as guest:
+        status = up(bantam, "web")
+        assert status["pid"] == guest.pid
+        assert status["state"] == "running"
+        assert status["cpus"] == 1 and status["memory"] == 16 << 20
+        assert verb(bantam, "ps", "--quiet") == "web\n"
+        assert "web" in verb(bantam, "ps")
+
+        verb(bantam, "pause", "web")
+        verb(bantam, "pause", "web")
+        assert listed(bantam)["web"]["state"] == "paused"
+        before = cpu_seconds(guest.pid)
+        time.sleep(1)
+        assert cpu_seconds(guest.pid) - before < 0.5
+        verb(bantam, "resume", "web")
+        verb(bantam, "resume", "--catch-up", "web")
+        assert listed(bantam)["web"]["state"] == "running"
+        until(lambda: cpu_seconds(guest.pid) - before > 0.5, "the guest goes on")
+
+        run = bantam.command("stop", "--timeout", "0.1", "web")
+        assert run.returncode == FORCED
+        assert b"did not power off" in run.stderr
+        # When stop has ended, so has the VM's process, but for being waited for.
+        assert listed(bantam) == {}
+        assert guest.status() == QUIT
+
+
+def test_stop_by_force(bantam: Bantam) -> None:
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        answer = json.loads(verb(bantam, "stop", "--force", "--json", "web"))
+        assert answer["name"] == "web" and answer["forced"]
+        assert answer["event"] == "ended" and answer["status"] == QUIT
+        assert guest.status() == QUIT
+
+
+def test_stop_of_one_that_is_paused(bantam: Bantam) -> None:
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        verb(bantam, "pause", "web")
+        assert bantam.command("stop", "-t", "0.1", "web").returncode == FORCED
+        assert guest.status() == QUIT
+
+
+@pytest.mark.parametrize(
+    ("key", "option", "event", "status"),
+    [
+        (b"p", "--on-poweroff=exit", "poweroff", OK),
+        (b"v", "--on-panic=exit", "panic", PANIC),
+        (b"t", "--on-panic=exit", "crash", PANIC),
+        (b"k", "--on-reboot=exit", "reboot", REBOOT),
+    ],
+)
+def test_wait_and_events(
+    bantam: Bantam, key: bytes, option: str, event: str, status: int
+) -> None:
+    with bantam.start("ends.protected", option, "--name", "web") as guest:
+        up(bantam, "web")
+        waits = [
+            subprocess.Popen([bantam.binary, *words], stdout=subprocess.PIPE)
+            for words in (
+                ["wait", "web"],
+                ["wait", "--json", "--event", event, "web"],
+                ["events", "--json", "web"],
+            )
+        ]
+        # All three are connected and have asked.
+        time.sleep(0.5)
+        guest.expect(b"ready\n")
+        guest.send(key)
+        assert guest.status() == status
+        out = [wait.communicate(timeout=LIMIT)[0] for wait in waits]
+        assert [wait.returncode for wait in waits] == [status, OK, OK]
+        assert json.loads(out[1])["event"] == event
+        events = [json.loads(line) for line in out[2].splitlines()]
+        assert [e["event"] for e in events] == [event, "ended"]
+        assert events[-1]["status"] == status
+        assert abs(events[-1]["time"] - time.time()) < LIMIT
+
+
+def test_wait_gives_up(bantam: Bantam) -> None:
+    with bantam.start("spin.long", "--name", "web"):
+        up(bantam, "web")
+        run = bantam.command("wait", "--timeout", "0.2", "web")
+        assert run.returncode == FORCED
+        run = bantam.command("wait", "--event", "tea", "web")
+        assert run.returncode == USAGE
+        assert b"no event is called 'tea'" in run.stderr
+
+
+def test_reset(bantam: Bantam) -> None:
+    with bantam.start("ends.protected", "--name", "web") as guest:
+        up(bantam, "web")
+        guest.expect(b"ready\n")
+        verb(bantam, "reset", "web")
+        guest.expect(b"ready\n")
+        until(lambda: listed(bantam)["web"].get("boots") == 2, "a second boot")
+
+
+def test_paused_by_its_end(bantam: Bantam) -> None:
+    """A guest that panics under --on-panic pause can be looked at, and goes on."""
+    with bantam.start("ends.protected", "--on-panic=pause", "--name", "web") as guest:
+        up(bantam, "web")
+        guest.expect(b"ready\n")
+        guest.send(b"v")
+        until(lambda: listed(bantam)["web"]["state"] == "paused", "it pauses")
+        verb(bantam, "resume", "web")
+        assert listed(bantam)["web"]["state"] == "running"
+        verb(bantam, "reset", "web")
+        guest.expect(b"ready\n")
+        assert bantam.command("stop", "--timeout", "0.1", "web").returncode == FORCED
+        assert guest.status() == QUIT
+
+
+def test_one_name(bantam: Bantam) -> None:
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        run = bantam.run("spin.long", "--name", "web")
+        assert run.returncode == USAGE
+        assert b"a VM called web is running" in run.stderr
+        # The first one is none the worse.
+        verb(bantam, "pause", "web")
+        guest.process.kill()
+        guest.status()
+        assert listed(bantam) == {}
+        assert bantam.command("stop", "web").returncode == NO_VM
+    with bantam.start("spin.long", "--name", "web"):
+        up(bantam, "web")
+
+
+def test_no_such_vm(bantam: Bantam) -> None:
+    for words in (["stop", "web"], ["pause", "web"], ["wait", "web"], ["events", "web"]):
+        run = bantam.command(*words)
+        assert run.returncode == NO_VM
+        assert run.stderr == b"bantam: no VM called web is running (`bantam ps` lists them)\n"
+    assert bantam.command("stop").returncode == USAGE
+    assert bantam.command("stop", "a/b").returncode == USAGE
+    assert bantam.command("stop", "--timeout", "soon", "web").returncode in (USAGE, NO_VM)
+    assert verb(bantam, "ps") == ""
+
+
+def test_clients_without_manners(bantam: Bantam) -> None:
+    """One that hangs up in the middle, one that sends without end, one that reads nothing."""
+    with bantam.start("spin.long", "--name", "web"):
+        up(bantam, "web")
+        for command in ("status", "stop", "reset", "wait", "events", "pause", "resume"):
+            client = raw("web")
+            client.sendall(b'{"id": 1, "command": "%s"}\n' % command.encode())
+            client.close()
+        endless = raw("web")
+        endless.settimeout(LIMIT)
+        with pytest.raises(OSError):
+            for _ in range(1000):
+                endless.sendall(b"x" * 4096)
+        silent = raw("web")
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                silent.send(b'{"id": 1, "command": "status"}\n')
+        assert listed(bantam)["web"]["state"] == "running"
+        silent.close()
+        endless.close()
+
+
+def test_a_hundred(bantam: Bantam) -> None:
+    """Started, listed, paused, resumed, stopped and killed."""
+    names = [f"vm-{i}" for i in range(100)]
+    guests = [
+        Running([*bantam.argv("sleep.real"), "--name", name], bantam.scratch) for name in names
+    ]
+    try:
+        until(lambda: sum("pid" in vm for vm in listed(bantam).values()) == 100, "all run")
+        for words in (["pause"], ["resume"]):
+            for part in (names[:50], names[50:]):
+                verb(bantam, *words, *part)
+            states = {vm["state"] for vm in listed(bantam).values()}
+            assert states == {"paused" if words == ["pause"] else "running"}
+        for guest in guests[:20]:
+            guest.process.kill()
+            guest.status()
+        assert len(listed(bantam)) == 80
+        verb(bantam, "stop", "--force", *names[20:60])
+        assert len(listed(bantam)) == 40
+    finally:
+        for guest in guests:
+            guest.__exit__()
+    assert listed(bantam) == {}

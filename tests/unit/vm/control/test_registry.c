@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Names of running VMs: whose they are, what is left behind, and directories that are no good. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vm/control/registry.h"
+#include "vm/core/error.h"
+
+static char base[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(base, "/tmp/bantam-test-XXXXXX");
+	assert_non_null(mkdtemp(base));
+	return setenv("XDG_RUNTIME_DIR", base, 1);
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", base);
+	return system(command);
+}
+
+static void note(void *opaque, const char *name)
+{
+	char *names = opaque;
+
+	strcat(strcat(names, name), " ");
+}
+
+static const char *running(void)
+{
+	static char names[512];
+	struct error err;
+
+	names[0] = '\0';
+	assert_int_equal(registry_each(note, names, &err), 0);
+	return names;
+}
+
+/* As a VM does that listens. */
+static void touch(const struct registry *registry)
+{
+	int fd = open(registry->address.sun_path, O_CREAT | O_WRONLY, 0600);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void names(void **state)
+{
+	static const char *const good[] = {"a", "web-1", "A.b_c", "0"};
+	static const char *const bad[] = {"", ".a", "-a", "a/b", "a b", "\xc3\xa4", "..", "a\n"};
+	char longest[REGISTRY_MAX_NAME + 2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(registry_name_valid(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(registry_name_valid(bad[i]));
+	memset(longest, 'x', sizeof(longest));
+	longest[REGISTRY_MAX_NAME + 1] = '\0';
+	assert_false(registry_name_valid(longest));
+	longest[REGISTRY_MAX_NAME] = '\0';
+	assert_true(registry_name_valid(longest));
+}
+
+static void one_owner(void **state)
+{
+	struct registry a, b;
+	struct error err;
+
+	(void)state;
+	assert_string_equal(running(), "");
+	assert_int_equal(registry_claim(&a, "web", &err), 0);
+	assert_int_equal(registry_claim(&b, "web", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "web"));
+	assert_int_equal(registry_claim(&b, "db", &err), 0);
+	touch(&a);
+	touch(&b);
+	assert_string_equal(running(), "db web ");
+	assert_true(registry_is_running("web"));
+	registry_release(&a);
+	assert_false(registry_is_running("web"));
+	assert_string_equal(running(), "db ");
+	assert_int_equal(registry_claim(&a, "web", &err), 0);
+	registry_release(&a);
+	registry_release(&b);
+	assert_string_equal(running(), "");
+}
+
+static void made_up_names(void **state)
+{
+	struct registry a, b;
+	struct error err;
+	char mine[32];
+
+	(void)state;
+	snprintf(mine, sizeof(mine), "vm%d", getpid());
+	assert_int_equal(registry_claim(&a, NULL, &err), 0);
+	assert_string_equal(a.name, mine);
+	assert_int_equal(registry_claim(&b, NULL, &err), 0);
+	assert_string_not_equal(b.name, mine);
+	registry_release(&a);
+	registry_release(&b);
+}
+
+/* A process that was killed leaves its socket, which nobody trips over. */
+static void left_behind(void **state)
+{
+	struct registry registry;
+	struct error err;
+	struct stat st;
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid) {
+		if (registry_claim(&registry, "web", &err) == 0)
+			touch(&registry);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(registry_address("web", &registry.address, &err), 0);
+	assert_int_equal(stat(registry.address.sun_path, &st), 0);
+	assert_false(registry_is_running("web"));
+	assert_string_equal(running(), "");
+	assert_int_equal(stat(registry.address.sun_path, &st), -1);
+	assert_int_equal(registry_claim(&registry, "web", &err), 0);
+	registry_release(&registry);
+}
+
+static void bad_directories(void **state)
+{
+	struct registry registry;
+	struct error err;
+	char path[512];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/not/there", base);
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	assert_int_equal(registry_claim(&registry, "web", &err), -ENOENT);
+	assert_int_equal(registry.lock_fd, -1);
+	assert_string_equal(running(), "");
+	memset(path, 'x', 200);
+	path[0] = '/';
+	path[200] = '\0';
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	assert_int_equal(registry_claim(&registry, "web", &err), -ENAMETOOLONG);
+	assert_int_equal(registry_claim(&registry, NULL, &err), -ENAMETOOLONG);
+	/* The directory fits, the socket in it does not. */
+	path[95] = '\0';
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	assert_int_equal(registry_claim(&registry, "a-long-name", &err), -ENAMETOOLONG);
+	assert_non_null(strstr(err.text, "a-long-name"));
+	setenv("XDG_RUNTIME_DIR", base, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names),
+		TEST(one_owner),
+		TEST(made_up_names),
+		TEST(left_behind),
+		TEST(bad_directories),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
