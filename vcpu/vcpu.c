@@ -170,7 +170,9 @@ static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 	if (rc == -EINTR || rc == -EAGAIN)
 		return true;
 	vcpu->run_errno = -rc;
-	*end = VCPU_INTERNAL_ERROR;
+	/* Memory that cannot be had is all that KVM_RUN says EFAULT for: our slots are mapped. */
+	*end = rc == -EFAULT || rc == -ENOMEM || rc == -EHWPOISON ? VCPU_NO_MEMORY
+								  : VCPU_INTERNAL_ERROR;
 	return false;
 }
 

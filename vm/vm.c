@@ -78,6 +78,7 @@ static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
 		[VCPU_GUEST_OFF] = VM_END_POWEROFF,
 		[VCPU_GUEST_RESET] = VM_END_REBOOT,
 		[VCPU_GUEST_CRASHED] = VM_END_PANIC,
+		[VCPU_NO_MEMORY] = VM_END_NO_MEMORY,
 		[VCPU_INTERNAL_ERROR] = VM_END_INTERNAL_ERROR};
 
 	request_end(opaque, ends[end], vcpu);
@@ -264,6 +265,11 @@ static enum end_action report_end(struct vm *vm, enum vm_end end)
 		return tell_end(vm, config->on_poweroff, LOG_DEBUG, "the guest halted");
 	case VM_END_EXIT_PORT:
 		log_msg(vm->log, LOG_INFO, "the guest ended with status %u", vm_end_status(vm));
+		return END_EXIT;
+	case VM_END_NO_MEMORY:
+		log_msg(vm->log, LOG_ERROR, "the host has no more memory for the guest%s",
+			config->hugepages ? "; a cgroup may limit huge pages (hugetlb.2MB.max)"
+					  : "");
 		return END_EXIT;
 	case VM_END_INTERNAL_ERROR:
 		report_internal_error(vm);

@@ -20,6 +20,7 @@
 #include "vm/machine/disks.h"
 #include "vm/machine/machine.h"
 #include "vm/machine/nets.h"
+#include "vm/sigbus.h"
 
 /* ---- requests from outside ---- */
 
@@ -122,7 +123,10 @@ static int open_signals(struct vm *vm, struct error *err)
 	if (vm->signals.fd < 0)
 		return error_set_errno(err, -errno, "signalfd");
 	rc = event_loop_add(vm->loop, &vm->signals);
-	return rc < 0 ? error_set_errno(err, rc, "signalfd") : vcpu_signal_setup(err);
+	if (rc < 0)
+		return error_set_errno(err, rc, "signalfd");
+	rc = sigbus_setup(err);
+	return rc < 0 ? rc : vcpu_signal_setup(err);
 }
 
 static int open_loop(struct vm *vm, struct error *err)

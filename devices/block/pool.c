@@ -111,8 +111,9 @@ static int start_worker(struct blk_worker *worker)
 	worker->ended = false;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals are for others: the new thread inherits a full mask. */
+	/* Signals are for others, but what this thread does itself: memory that the host lacks. */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&worker->thread, &attr, worker_main, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

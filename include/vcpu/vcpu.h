@@ -29,6 +29,7 @@ enum vcpu_end {
 	VCPU_GUEST_OFF,	   /* KVM_EXIT_SYSTEM_EVENT */
 	VCPU_GUEST_RESET,
 	VCPU_GUEST_CRASHED,
+	VCPU_NO_MEMORY,	     /* the host cannot give a page that the guest used */
 	VCPU_INTERNAL_ERROR, /* KVM gave up; vcpu_describe says how */
 };
 

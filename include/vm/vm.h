@@ -22,6 +22,7 @@ enum vm_end {
 	VM_END_PANIC,
 	VM_END_TRIPLE_FAULT,
 	VM_END_EXIT_PORT, /* vm_end_status tells with which */
+	VM_END_NO_MEMORY, /* of the host's, for the guest's */
 	VM_END_INTERNAL_ERROR,
 	VM_END_QUIT,
 	VM_END_SIGNAL, /* vm_end_signal tells which */

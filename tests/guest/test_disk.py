@@ -154,7 +154,7 @@ def test_last_sectors(start: Start, large_sectors: Path, tmp_path: Path) -> None
         assert sha256(after) == want
         assert after[: -7 * 512] == noise(sectors * 512)[: -7 * 512]
     finally:
-        subprocess.run(["umount", tmp_path], check=True)
+        subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
 def test_serial_of_twenty(start: Start, disk_dir: Path) -> None:

@@ -37,6 +37,8 @@ static int exit_code_of(const struct vm *vm, enum vm_end end)
 		return EXIT_PANIC;
 	case VM_END_EXIT_PORT:
 		return (int)vm_end_status(vm);
+	case VM_END_NO_MEMORY:
+		return EXIT_HOST;
 	case VM_END_INTERNAL_ERROR:
 		return EXIT_KVM_INTERNAL;
 	case VM_END_QUIT:

@@ -9,6 +9,8 @@
 
 #include "vm/config/config.h"
 
+#define MAX_FRACTION UINT64_C(1000000000000)
+
 /* The digits at the start of *text, which is moved behind them. */
 static int parse_number(const char **text, unsigned int base, uint64_t *number)
 {
@@ -58,17 +60,46 @@ static int parse_suffix(const char *text, uint64_t *unit)
 	return *text ? -EINVAL : 0;
 }
 
+/* What stands behind a decimal point, if there is one, in 1/1024: no more of it counts. */
+static int parse_fraction(const char **text, uint64_t *fraction)
+{
+	uint64_t n = 0, scale = 1;
+	const char *p = *text;
+
+	*fraction = 0;
+	if (*p != '.')
+		return 0;
+	if (!isdigit((unsigned char)*++p))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*p); p++) {
+		if (scale == MAX_FRACTION)
+			continue;
+		n = 10 * n + (uint64_t)(*p - '0');
+		scale *= 10;
+	}
+	*fraction = 1024 * n / scale;
+	*text = p;
+	return 0;
+}
+
 int config_parse_size(const char *text, uint64_t unit, uint64_t *size)
 {
-	uint64_t number, bytes;
+	uint64_t number, fraction, bytes;
+	const char *point;
 	int r;
 
 	r = parse_number(&text, 10, &number);
+	point = text;
+	if (!r)
+		r = parse_fraction(&text, &fraction);
 	if (!r)
 		r = parse_suffix(text, &unit);
 	if (r)
 		return r;
-	if (__builtin_mul_overflow(number, unit, &bytes))
+	if (unit < KiB && *point == '.')
+		return -EINVAL;
+	if (__builtin_mul_overflow(number, unit, &bytes) ||
+		__builtin_add_overflow(bytes, fraction * (unit / KiB), &bytes))
 		return -ERANGE;
 	*size = bytes;
 	return 0;

@@ -2,12 +2,17 @@
 #include "vm/machine/ram.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
 #include "vm/core/layout.h"
+#include "vm/machine/hugetlb.h"
 
 /* The page size of KVM's large mappings: RAM aligned to it costs 512 times fewer page faults. */
 #define HUGE_PAGE (2 * MiB)
@@ -39,10 +44,29 @@ unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES])
 	return n;
 }
 
+/* A limit that would be told by SIGBUS, in the middle of the guest's life */
+static int check_cgroups(uint64_t size, struct error *err)
+{
+	char where[HUGETLB_WHERE];
+	uint64_t room = hugetlb_room("/proc/self/cgroup", "/sys/fs/cgroup", where);
+
+	if (room >= size)
+		return 0;
+	return error_set(err, -ENOMEM,
+		"%llu MiB of huge pages for the guest's memory: a cgroup leaves %llu MiB (%s); "
+		"raise that, or give the guest less by --memory",
+		(unsigned long long)(size / MiB), (unsigned long long)(room / MiB), where);
+}
+
 static int map_huge(struct ram *ram, uint64_t size, struct error *err)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	void *p;
+	int rc = check_cgroups(size, err);
+
+	if (rc)
+		return rc;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1,
+		0);
 
 	if (p != MAP_FAILED) {
 		madvise(p, size, MADV_DONTDUMP);
@@ -57,6 +81,26 @@ static int map_huge(struct ram *ram, uint64_t size, struct error *err)
 	return -ENOMEM;
 }
 
+/* What stands in the way of memory that is not even used yet */
+static const char *why_refused(void)
+{
+	struct rlimit limit;
+	char mode = '\0';
+	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, &mode, 1) < 0)
+			mode = '\0';
+		close(fd);
+	}
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		return "; the address space of this process is limited (ulimit -v)";
+	if (mode == '2')
+		return "; the host promises no more than it has (vm.overcommit_memory=2): give "
+		       "the guest less by --memory, or raise vm.overcommit_ratio";
+	return "";
+}
+
 /* Maps more than asked for: what lies before and behind the aligned part is never touched. */
 static int map_aligned(struct ram *ram, uint64_t size, struct error *err)
 {
@@ -64,9 +108,8 @@ static int map_aligned(struct ram *ram, uint64_t size, struct error *err)
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED) {
-		error_set_errno(
-			err, -errno, "%llu MiB of guest memory", (unsigned long long)(size / MiB));
-		return -ENOMEM;
+		return error_set(err, -ENOMEM, "%llu MiB of guest memory: %s%s",
+			(unsigned long long)(size / MiB), strerror(errno), why_refused());
 	}
 	*ram = (struct ram){.mapping = p, .mapping_size = size + HUGE_PAGE};
 	ram->base = p + (ALIGN_UP((uintptr_t)p, HUGE_PAGE) - (uintptr_t)p);

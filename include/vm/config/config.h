@@ -165,7 +165,8 @@ int config_validate(const struct config *config, struct error *err);
 
 /*
  * Parses a size: decimal digits and an optional B, K, M, G or T (also KB, KiB...; all powers of
- * 1024; capitals do not matter). Without a suffix the number counts units of unit bytes. Returns
+ * 1024; capitals do not matter). Without a suffix the number counts units of unit bytes. A fraction
+ * (1.5G) is rounded down to 1/1024 of its unit, and bytes have none. Returns
  * 0, -EINVAL for what is no size, -ERANGE past 2^64; *size is untouched on failure.
  */
 int config_parse_size(const char *text, uint64_t unit, uint64_t *size);

@@ -113,6 +113,11 @@ static void spellings(void **state)
 		{"-m 65536K k", "k", 64 * MiB, 0},
 		{"-m 67108864B k", "k", 64 * MiB, 0},
 		{"-m 2T k", "k", 2 * TiB, 0},
+		{"-m 1.5G k", "k", 1536 * MiB, 0},
+		{"-m 0.25GiB k", "k", 256 * MiB, 0},
+		{"-m 1.1G k", "k", 1126 * MiB, 0},
+		{"-m 64.50 k", "k", 64 * MiB + 512 * KiB, 0},
+		{"-m 1.99999999999999999999999999999999T k", "k", 2047 * GiB, 0},
 	};
 
 	(void)state;
@@ -185,7 +190,11 @@ static const struct refusal {
 	{"--kvm=", "--kvm needs a PATH"},
 	{"--name=", "--name needs a NAME"},
 	{"--cpu=", "--cpu needs a FEATURES"},
-	{"-m 1.5G", "--memory: '1.5G' is not a size"},
+	{"-m 1.G", "--memory: '1.G' is not a size"},
+	{"-m .5G", "'.5G' is not a size"},
+	{"-m 1.5B", "'1.5B' is not a size"},
+	{"-m 1.5.5G", "'1.5.5G' is not a size"},
+	{"-m 1,5G", "'1,5G' is not a size"},
 	{"-m -1", "'-1' is not a size"},
 	{"-m +1", "'+1' is not a size"},
 	{"-m 0x10", "'0x10' is not a size"},
