@@ -159,12 +159,12 @@ def memory(rows: list[Row]) -> list[str]:
     for row in rows:
         value = row["value"]
         lines.append([
-            row["vmm"], *([f"{value['Rss']:.1f}", f"{value['Private_Dirty']:.1f}",
+            row["vmm"], *([f"{value['Pss']:.1f}", f"{value['Private_Dirty']:.1f}",
                            str(value["Threads"])] if value else ["–"] * 3)
         ])
     out = ["## Memory", "",
            "Beside the guest's own: console, two disks, guest at rest. Goal: 2.0 and 0.3 MB.", ""]
-    return out + table(["VMM", "RSS, MB", "private dirty, MB", "threads"], lines)
+    return out + table(["VMM", "PSS, MB", "private dirty, MB", "threads"], lines)
 
 
 def start(rows: list[Row]) -> list[str]:
