@@ -147,12 +147,12 @@ endef
 
 # One rule per flavour: $(1) directory, $(2) compiler, $(3) flags
 define flavour
-$(O)/$(1)/%.o: %.c $(GEN) | summary
+$(O)/$(1)/%.o: %.c $(GEN) | $(O)/gen/libraries.h
 	$$(say) CC $$(if $$(filter obj,$(1)),,"[$(1)] ")$$<
 	@mkdir -p $$(@D)
 	$$(Q)$(2) $$(ALL_CPPFLAGS) $(3) -MMD -MP -c $$< -o $$@
 
-$(O)/$(1)/%.o: %.S | summary
+$(O)/$(1)/%.o: %.S | $(O)/gen/libraries.h
 	$$(say) AS $$<
 	@mkdir -p $$(@D)
 	$$(Q)$(2) $$(ALL_CPPFLAGS) -MMD -MP -c $$< -o $$@
@@ -192,10 +192,17 @@ arrows: $(ARROWS)
 all: $(ARROWS)
 arrows-test: $(ARROWS)
 	$(Q)tests/tools/arrows "$(MAKE)" $(O)
+# The build itself: libraries that come and go, and what is installed
+.PHONY: build-test
+build-test: $(O)/bantam
+	$(Q)tests/tools/features-test "$(MAKE)"
+	$(Q)tests/tools/install-test "$(MAKE)" $(O)
 
-.PHONY: summary
-summary:
-	@tests/tools/features "$(CC)" "$(PKG_CONFIG)" "$(O)"
+# What may be missing. Every make looks again; who includes this is built anew when that differs.
+.PHONY: look-again
+$(O)/gen/libraries.h: look-again
+	@tests/tools/features "$(CC)" "$(PKG_CONFIG)" "$(O)" $(CPPFLAGS)
+look-again:
 
 # ---- tests -----------------------------------------------------------------------------------
 # What tests of single modules link: all but the machine's life and the verbs.
@@ -289,7 +296,7 @@ guard: $(O)/bantam
 	$(Q)tests/bench/guard $(O)/bantam
 .PHONY: check-all
 check-all:
-	$(Q)for step in 'all WERROR=1' arrows-test 'unit WERROR=1' tsan fuzz kvm guest guard; do \
+	$(Q)for step in 'all WERROR=1' arrows-test build-test 'unit WERROR=1' tsan fuzz kvm guest guard; do \
 		$(MAKE) --no-print-directory -j$(JOBS) $$step || exit 1; done
 bench:
 	$(Q)tests/tools/deps bench
@@ -310,12 +317,18 @@ $(O)/man/%: Documentation/man/%.scd
 
 .PHONY: man install uninstall
 man: $(MAN_PAGES)
-install: $(O)/bantam $(MAN_PAGES)
+# Without scdoc there are no manual pages, and that is all.
+HAVE_SCDOC := $(shell command -v $(SCDOC) 2>/dev/null)
+install: $(O)/bantam $(if $(HAVE_SCDOC),$(MAN_PAGES))
 	$(Q)install -D -m 755 $(O)/bantam $(DESTDIR)$(PREFIX)/bin/bantam
+ifneq ($(HAVE_SCDOC),)
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
 	$(Q)for verb in $(CONTROL_VERBS); do echo '.so man1/bantam-control.1' \
 		>$(DESTDIR)$(PREFIX)/share/man/man1/bantam-$$verb.1; done
+else
+	@echo 'The manual pages are not installed, as scdoc, which makes them, is missing.'
+endif
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(Q)$(O)/bantam completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam

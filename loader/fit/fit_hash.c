@@ -14,9 +14,10 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "libraries.h"
 #include "vm/core/error.h"
 
-#if __has_include(<nettle/nettle-meta.h>)
+#ifdef HAVE_NETTLE
 #include <nettle/nettle-meta.h>
 #include <nettle/version.h>
 #endif

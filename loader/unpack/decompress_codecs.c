@@ -12,12 +12,12 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#if __has_include(<bzlib.h>)
-#include <bzlib.h>
-#define HAVE_BZIP2
-#endif
-
+#include "libraries.h"
 #include "loader/image/bytes.h"
+
+#ifdef HAVE_BZIP2
+#include <bzlib.h>
+#endif
 
 /* A pointer to the library's own one, under the function's name with an underscore behind it. */
 #define FUNCTION(library, name) __typeof__(name) *name##_ = dlsym(library, #name)

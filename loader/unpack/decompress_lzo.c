@@ -14,9 +14,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libraries.h"
 #include "loader/unpack/decompress_codecs.h"
 
-#if __has_include(<lzo/lzo1x.h>)
+#ifdef HAVE_LZO
 #include <lzo/lzo1x.h>
 
 enum {

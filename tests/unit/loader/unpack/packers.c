@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "libraries.h"
 #include "loader/image/bytes.h"
 
 #define OPEN(lib)	     void *library = dlopen(lib, RTLD_NOW | RTLD_LOCAL)
@@ -42,7 +43,7 @@ static size_t pack_gzip(const uint8_t *src, size_t len, uint8_t *dst, size_t roo
 	return room - z.avail_out;
 }
 
-#if __has_include(<bzlib.h>)
+#ifdef HAVE_BZIP2
 #include <bzlib.h>
 static size_t pack_bzip2(const uint8_t *src, size_t len, uint8_t *dst, size_t room)
 {
@@ -143,7 +144,7 @@ static size_t pack_zstd(const uint8_t *src, size_t len, uint8_t *dst, size_t roo
 	return got;
 }
 
-#if __has_include(<lzo/lzo1x.h>)
+#ifdef HAVE_LZO
 #include <lzo/lzo1x.h>
 
 struct writer {
