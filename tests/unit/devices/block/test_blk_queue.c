@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* When requests begin and end: batches, flushes, what waits for what. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -8,10 +9,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "blk_fake.h"
+#include "vm/core/log.h"
 
 static void test_batch_is_one_call(void **state)
 {
@@ -57,6 +60,30 @@ static void test_failed_flush_stays(void **state)
 		assert_int_equal(fake_sys_calls(&f->sys, FAKE_FDATASYNC), calls);
 		assert_int_equal(blk_do(f->blk, BLK_READ, 0, 0, f->buf, 4096), 0);
 	}
+}
+
+/* It is said once, with the disk's name: what the guest wrote may be lost. */
+static void test_failed_flush_is_said(void **state)
+{
+	struct blk_fake *f = *state;
+	struct log log;
+	const struct blk_config config = {.path = f->file.path, .log = &log, .sys = &f->sys.table};
+	char text[512] = "";
+	int fd[2];
+
+	assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
+	log_init(&log, fd[1], LOG_WARN, NULL);
+	assert_int_equal(blk_raw_create(&config, &f->blk, NULL), 0);
+	fake_sys_fail(&f->sys, FAKE_FDATASYNC, 0, 1, -EIO);
+	for (int k = 0; k < 2; k++) {
+		blk_do(f->blk, BLK_WRITE, 0, 0, f->buf, 4096);
+		assert_int_equal(blk_do(f->blk, BLK_FLUSH, 0, 0, NULL, 0), -EIO);
+	}
+	assert_true(read(fd[0], text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, f->file.path));
+	assert_null(strstr(strstr(text, f->file.path) + 1, f->file.path));
+	close(fd[0]);
+	close(fd[1]);
 }
 
 static void test_void_flushes(void **state)
@@ -336,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_batch_is_one_call),
 		CASE(test_failed_flush_stays),
+		CASE(test_failed_flush_is_said),
 		CASE(test_void_flushes),
 		CASE(test_flushes_are_shared),
 		CASE(test_native_flush),
