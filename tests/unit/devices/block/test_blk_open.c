@@ -228,6 +228,27 @@ static void test_locks_between_processes(void **state)
 	close(ready[1]);
 }
 
+/* What guests are told of blocks: what is fast, never what is needed. */
+static void test_block_sizes(void **state)
+{
+	struct image_file *file = *state;
+	struct stat st;
+
+	assert_int_equal(stat(file->path, &st), 0);
+	for (size_t i = 0; i < BLK_NUM_MODES; i++) {
+		struct blk *blk = blk_open(file->path, &blk_modes[i], false);
+
+		assert_int_equal(blk->info.logical_block, BLK_SECTOR);
+		assert_in_range(blk->info.physical_block, BLK_SECTOR, 4096);
+		if (st.st_blksize <= 4096)
+			assert_true(blk->info.physical_block >= (uint32_t)st.st_blksize);
+		else
+			assert_int_equal(blk->info.physical_block, 4096);
+		assert_int_equal(blk->info.discard_granularity, blk->info.physical_block);
+		blk_close(blk);
+	}
+}
+
 static void test_read_only(void **state)
 {
 	struct image_file *file = *state;
@@ -267,6 +288,7 @@ int main(void)
 		CASE(test_odd_size_is_cut),
 		CASE(test_locks),
 		CASE(test_locks_between_processes),
+		CASE(test_block_sizes),
 		CASE(test_read_only),
 	};
 
