@@ -36,6 +36,12 @@ struct stdio {
 	struct terminal terminal; /* stdin's */
 	struct timer foreground;
 	int size_fd; /* the terminal that is written to, or else read; -1: none */
+	/*
+	 * A terminal is written to, and its last line has not ended: the log's, which begins a new
+	 * one then, or if that goes elsewhere our own. NULL: no terminal.
+	 */
+	_Atomic bool *midline;
+	_Atomic bool own_midline;
 };
 
 /* ---- the terminal ---- */
@@ -75,6 +81,15 @@ static void on_foreground_timer(void *opaque)
 	take_terminal(opaque);
 }
 
+/* A shell's prompt shall stand on a line of its own. */
+static void end_line(struct stdio *stdio)
+{
+	static const uint8_t end[] = {'\r', '\n'};
+
+	if (stdio->midline && atomic_exchange(stdio->midline, false))
+		char_output_write(&stdio->out, end, sizeof(end));
+}
+
 static struct stdio *with_terminal(struct chardev *dev)
 {
 	struct stdio *stdio = dev ? container_of(dev, struct stdio, dev) : NULL;
@@ -110,6 +125,18 @@ void char_stdio_resized(struct chardev *dev)
 		chardev_notify_event(dev, CHARDEV_RESIZED);
 }
 
+/* ---- output ---- */
+
+static size_t stdio_write(struct chardev *dev, const uint8_t *buf, size_t len)
+{
+	struct stdio *stdio = container_of(dev, struct stdio, dev);
+	size_t done = char_output_write(&stdio->out, buf, len);
+
+	if (stdio->midline && done)
+		atomic_store_explicit(stdio->midline, buf[done - 1] != '\n', memory_order_relaxed);
+	return done;
+}
+
 /* ---- called by the halves ---- */
 
 static void on_key(void *opaque, enum escape_key key)
@@ -129,7 +156,7 @@ static void on_key(void *opaque, enum escape_key key)
 		char_input_break(&stdio->in);
 		break;
 	case ESCAPE_HELP:
-		char_output_write(&stdio->out, (const uint8_t *)escape_help, strlen(escape_help));
+		stdio_write(&stdio->dev, (const uint8_t *)escape_help, strlen(escape_help));
 		break;
 	case ESCAPE_QUIT:
 	case ESCAPE_POWER_BUTTON:
@@ -193,11 +220,6 @@ static void on_resumed(void *opaque, uint64_t dropped)
 
 /* ---- ops ---- */
 
-static size_t stdio_write(struct chardev *dev, const uint8_t *buf, size_t len)
-{
-	return char_output_write(&container_of(dev, struct stdio, dev)->out, buf, len);
-}
-
 static void stdio_rx_kick(struct chardev *dev)
 {
 	char_input_kick(&container_of(dev, struct stdio, dev)->in);
@@ -225,6 +247,7 @@ static void stdio_close(struct chardev *dev)
 {
 	struct stdio *stdio = container_of(dev, struct stdio, dev);
 
+	end_line(stdio);
 	char_output_flush(&stdio->out);
 	clock_disarm_sync(stdio->config.clock, &stdio->foreground);
 	char_input_fini(&stdio->in);
@@ -290,11 +313,17 @@ static int open_input(struct stdio *stdio, int in_fd)
 	char_input_pause(in, true);
 	char_input_open(in, &stream);
 	take_terminal(stdio);
+	if (!stdio->terminal.raw && !terminal_is_ours(&stdio->terminal))
+		log_msg(stdio->config.log, LOG_INFO,
+			"in the background of its terminal, whose keys do not reach the guest "
+			"(with "
+			"timeout: timeout --foreground)");
 	return 0;
 }
 
 static int open_output(struct stdio *stdio, int out_fd)
 {
+	struct log *log = stdio->config.log;
 	struct stream_fd stream;
 	int rc = stream_fd_share(&stream, out_fd, O_WRONLY);
 
@@ -302,6 +331,9 @@ static int open_output(struct stdio *stdio, int out_fd)
 		char_output_open(&stdio->out, &stream);
 		if (stream.is_terminal)
 			stdio->size_fd = fcntl(out_fd, F_DUPFD_CLOEXEC, 3);
+		if (stream.is_terminal)
+			stdio->midline =
+				log && isatty(log->fd) ? &log->midline : &stdio->own_midline;
 	}
 	return rc == -EBADF ? 0 : rc;
 }

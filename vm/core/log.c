@@ -25,6 +25,7 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	log->level = level;
 	log->name = name;
 	atomic_init(&log->raw_tty, false);
+	atomic_init(&log->midline, false);
 	log->all = (struct log_limit){0};
 }
 
@@ -47,6 +48,16 @@ static void send_line(int fd, const char *line, size_t len)
 		;
 }
 
+static size_t put_end(const struct log *log, char *at)
+{
+	size_t used = 0;
+
+	if (atomic_load_explicit(&log->raw_tty, memory_order_relaxed))
+		at[used++] = '\r';
+	at[used++] = '\n';
+	return used;
+}
+
 static void write_line(struct log *log, enum log_level level, const char *fmt, va_list args)
 {
 	static const char *const tags[] = {[LOG_ERROR] = "",
@@ -55,20 +66,20 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 		[LOG_DEBUG] = "debug: "};
 	char line[1024];
 	const size_t room = sizeof(line) - 2; /* for CR LF */
-	size_t used;
+	size_t used = 0;
 	int n;
 
+	if (atomic_exchange_explicit(&log->midline, false, memory_order_relaxed))
+		used = put_end(log, line);
 	if (log->name)
-		n = snprintf(line, room, "bantam: %s: %s", log->name, tags[level]);
+		n = snprintf(line + used, room - used, "bantam: %s: %s", log->name, tags[level]);
 	else
-		n = snprintf(line, room, "bantam: %s", tags[level]);
-	used = MIN((size_t)n, room - 1);
+		n = snprintf(line + used, room - used, "bantam: %s", tags[level]);
+	used = MIN(used + (size_t)n, room - 1);
 	n = vsnprintf(line + used, room - used, fmt, args);
 	if (n > 0)
 		used = MIN(used + (size_t)n, room - 1);
-	if (atomic_load_explicit(&log->raw_tty, memory_order_relaxed))
-		line[used++] = '\r';
-	line[used++] = '\n';
+	used += put_end(log, line + used);
 	send_line(log->fd, line, used);
 }
 

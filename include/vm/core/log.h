@@ -29,6 +29,7 @@ struct log {
 	enum log_level level; /* lines above it are dropped */
 	const char *name;     /* of the VM, or NULL; not owned */
 	_Atomic bool raw_tty; /* the terminal is in raw mode: end lines with CR LF */
+	_Atomic bool midline; /* the guest's output there has not ended its line */
 	/* Of all that have a limit: a guest that reboots gets new devices, and new limits. */
 	struct log_limit all;
 };

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -305,6 +306,8 @@ static void background_job(int slave)
 	char_fixture_attach(&fix);
 	if (char_fixture_is_raw(slave))
 		_exit(2);
+	if (!char_fixture_logged(&fix, "keys do not reach the guest (with timeout: timeout -"))
+		_exit(7);
 	char_fixture_settle(&fix); /* reading would stop us by SIGTTIN */
 	fake_clock_advance(&fix.clock, 2 * NSEC_PER_SEC);
 	char_fixture_settle(&fix);
@@ -343,6 +346,56 @@ static void test_background(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 	close(tty.master);
 	close(tty.slave);
+}
+
+/* What the terminal shows from the beginning; what follows a newline must not stand behind it. */
+static void assert_shown(struct tty tty, const char *want)
+{
+	char got[256] = "";
+	struct pollfd pfd = {.fd = tty.master, .events = POLLIN};
+	size_t used = 0;
+
+	while (used < strlen(want) && poll(&pfd, 1, 10000) > 0) {
+		ssize_t n = read(tty.master, got + used, sizeof(got) - 1 - used);
+
+		assert_true(n > 0);
+		used += (size_t)n;
+	}
+	assert_string_equal(got, want);
+}
+
+static void test_last_line(void **state)
+{
+	static const struct {
+		const char *last;
+		bool log, told;
+		const char *want;
+	} cases[] = {
+		{"down\r\n", false, false, "down\r\n$ "},
+		{"login: ", false, false, "login: \r\n$ "},
+		{"login: ", true, false, "login: \r\n$ "},
+		{"login: ", true, true, "login: \r\nbantam: reset\r\n$ "},
+		{"down\r\n", true, true, "down\r\nbantam: reset\r\n$ "},
+	};
+	struct char_fixture *fix = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tty tty;
+
+		char_fixture_openpty(&tty.master, &tty.slave);
+		if (cases[i].log)
+			fix->log.fd = tty.slave;
+		open_stdio(fix, tty.slave, tty.slave);
+		chardev_write(fix->dev, (const uint8_t *)cases[i].last, strlen(cases[i].last));
+		if (cases[i].told)
+			log_msg(&fix->log, LOG_INFO, "reset");
+		close_stdio(fix);
+		fix->log.fd = fix->log_fd;
+		say(tty.slave, "$ ");
+		assert_shown(tty, cases[i].want);
+		close(tty.master);
+		close(tty.slave);
+	}
 }
 
 /* ---- input ---- */
@@ -1084,6 +1137,7 @@ int main(void)
 		TEST(test_guard),
 		TEST(test_guard_respects_shell),
 		TEST(test_background),
+		TEST(test_last_line),
 		TEST(test_terminal_is_transparent),
 		TEST(test_commands),
 		TEST(test_break_keeps_its_place),
