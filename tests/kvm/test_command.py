@@ -132,6 +132,7 @@ def test_doctor_without_kvm(command: Bantam) -> None:
     result = command.command("doctor", *NO_KVM)
     assert result.returncode == HOST
     assert b"/nonexistent/kvm" in result.stdout
+    assert b"nested: this host is " in result.stdout
     assert b"This host cannot run guests." in result.stdout
 
 
@@ -142,6 +143,7 @@ def test_doctor(bantam: Bantam) -> None:
     assert result.stderr == b""
     assert re.search(r"ok +/dev/kvm opens", text)
     assert re.search(r"(ok|no) +kernel code: ", text)
+    assert len(re.findall(r"^ +-- +nested: (this host|guests can)", text, re.MULTILINE)) == 1
     assert re.search(r"(ok|no) +speed of kernel code: \d+ million", text)
     good = "This host can boot Linux guests." in text
     assert good == (not re.search(r"^ +no ", text, re.MULTILINE))

@@ -17,10 +17,11 @@
 #include "vcpu/cpuid/cpuid.h"
 #include "vcpu/vcpu.h"
 #include "vm/cli/commands.h"
-#include "vm/config/help.h"
+#include "vm/cli/nested.h"
 #include "vm/cli/probe_guest.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
+#include "vm/config/help.h"
 #include "vm/config/options.h"
 #include "vm/core/bus.h"
 #include "vm/core/error.h"
@@ -241,6 +242,16 @@ static void print_capability(void *opaque, const char *name, int value, bool req
 		name, value > 0 || required ? "" : ": absent, guests run without");
 }
 
+static void print_nested(bool opens)
+{
+	char line[NESTED_LINE];
+	struct nested nested;
+
+	nested_look(&nested, "/sys");
+	nested_describe(&nested, opens, line);
+	printf("%s\n", line);
+}
+
 static int examine(const struct config *config)
 {
 	struct probe probe = {
@@ -252,12 +263,14 @@ static int examine(const struct config *config)
 	printf("bantam doctor: can this host run guests?\n");
 	if (kvm_host_open(config->kvm_device, &host, &err) < 0) {
 		printf("  no   %s\n", err.text);
+		print_nested(false);
 		printf("This host cannot run guests.\n");
 		return EXIT_HOST;
 	}
 	printf("  ok   %s opens, API version 12, up to %u vCPUs\n", config->kvm_device,
 		kvm_host_max_vcpus(host));
 	kvm_host_capabilities(host, print_capability, &verbose);
+	print_nested(true);
 	if (run_probe(&probe, host, &err) < 0) {
 		printf("  no   a probe guest: %s\n", err.text);
 		good = false;
