@@ -315,7 +315,9 @@ $(O)/man/%: Documentation/man/%.scd
 	$(say) MAN $@
 	$(Q)$(SCDOC) <$< >$@
 
-.PHONY: man install uninstall
+UNITS := $(sort $(wildcard Documentation/*.service))
+
+.PHONY: man install uninstall deb
 man: $(MAN_PAGES)
 # Without scdoc there are no manual pages, and that is all.
 HAVE_SCDOC := $(shell command -v $(SCDOC) 2>/dev/null)
@@ -334,13 +336,22 @@ endif
 	$(Q)$(O)/bantam completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam
 	$(Q)$(O)/bantam completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bantam
 	$(Q)$(O)/bantam completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish
+	$(Q)install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)for unit in $(UNITS); do sed 's,/usr/bin/bantam,$(PREFIX)/bin/bantam,' $$unit \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/bantam \
 		$(patsubst $(O)/man/%,$(DESTDIR)$(PREFIX)/share/man/man1/%,$(MAN_PAGES)) \
 		$(CONTROL_VERBS:%=$(DESTDIR)$(PREFIX)/share/man/man1/bantam-%.1) \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/bantam \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_bantam \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/bantam.fish \
+		$(UNITS:Documentation/%=$(DESTDIR)$(PREFIX)/lib/systemd/system/%)
+# A Debian package, which lintian has looked at.
+deb:
+	$(Q)tests/tools/deps deb
+	$(Q)$(MAKE) --no-print-directory all man
+	$(Q)tests/tools/deb "$(MAKE)" $(O) $(VERSION)
 
 .PHONY: clean help
 clean:
@@ -356,7 +367,8 @@ help:
 	@echo 'make bench      the figures of Documentation/benchmarks.md'
 	@echo 'make asan       bantam with AddressSanitizer: $(O)/asan/bantam'
 	@echo 'make install    with DESTDIR= and PREFIX=$(PREFIX); also uninstall, man'
+	@echo 'make deb        a Debian package, $(O)/deb/bantam_$(VERSION)_ARCH.deb'
 	@echo 'make clean      remove $(O)'
 	@echo 'Variables: O=DIR V=1 WERROR=1 CC= CFLAGS= CLANG= PYTEST="-k name" FUZZ_TIME='
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -name '*.d' -type f 2>/dev/null)
