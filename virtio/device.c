@@ -135,6 +135,8 @@ void virtio_device_pause(struct virtio_device *vdev)
 {
 	virtio_device_lock(vdev);
 	vdev->paused = true;
+	if (vdev->running && vdev->config.ops->pause)
+		vdev->config.ops->pause(vdev->config.opaque);
 	while (works_on_chains(vdev) && in_flight(vdev))
 		pthread_cond_wait(&vdev->idle, &vdev->lock);
 	virtio_device_unlock(vdev);
@@ -374,6 +376,7 @@ static void PRINTF_LIKE(2, 0)
 		vdev->config.name, text);
 	if (vdev->resetting || (vdev->status & VIRTIO_STATUS_NEEDS_RESET))
 		return;
+	log_notice(vdev->config.log, NOTICE_DEVICE_FAILED, vdev->config.name, text);
 	vdev->status |= VIRTIO_STATUS_NEEDS_RESET;
 	vdev_config_irq(vdev);
 }

@@ -24,7 +24,7 @@ int vm_control_open(struct vm *vm, struct error *err)
 	if (rc < 0)
 		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err->text);
 	rc = control_create(&config, &vm->control);
-	return rc < 0 ? error_set_errno(err, rc, "commands") : 0;
+	return rc < 0 ? error_set_errno(err, rc, "commands") : vm_notices_open(vm, err);
 }
 
 void vm_control_serve(struct vm *vm)
@@ -56,9 +56,12 @@ void vm_control_close(struct vm *vm, const char *cause, int status)
 	registry_release(&vm->registry);
 }
 
+void vm_tell(struct vm *vm, struct control_event event)
+{
+	control_happened(vm->control, event);
+}
+
 void vm_happened(struct vm *vm, enum control_event_kind kind, const char *cause)
 {
-	const struct control_event event = {.kind = kind, .cause = cause};
-
-	control_happened(vm->control, event);
+	vm_tell(vm, (struct control_event){.kind = kind, .cause = cause});
 }

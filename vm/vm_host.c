@@ -253,6 +253,7 @@ void vm_host_close(struct vm *vm)
 		close(vm->signals.fd);
 	}
 	vm_control_close(vm, "failure", EXIT_HOST);
+	vm_notices_close(vm);
 	timer_queue_destroy(vm->guest_timers);
 	timer_queue_destroy(vm->timers);
 	event_loop_destroy(vm->loop);

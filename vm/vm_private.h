@@ -25,6 +25,7 @@ struct kvm_host;
 struct machine;
 struct nets;
 struct server;
+struct vm_notices;
 
 struct vm {
 	const struct config *config;
@@ -58,7 +59,8 @@ struct vm {
 	struct registry registry; /* its name */
 	struct control *control;  /* NULL: it cannot be reached */
 	struct server *server;	  /* once it runs */
-	uint64_t started_ns;	  /* the first boot, of the timers' clock; 0: not yet */
+	struct vm_notices *notices;
+	uint64_t started_ns; /* the first boot, of the timers' clock; 0: not yet */
 	unsigned int boots;
 	bool paused;	    /* by a command, or by the guest's end */
 	bool paused_by_end; /* the latter */
@@ -113,6 +115,11 @@ void vm_control_serve(struct vm *vm);
 void vm_control_close(struct vm *vm, const char *cause, int status);
 /* Tells of something. */
 void vm_happened(struct vm *vm, enum control_event_kind kind, const char *cause);
+void vm_tell(struct vm *vm, struct control_event event);
+
+/* vm_notices.c: what devices tell by their log, on any thread, becomes events. */
+int vm_notices_open(struct vm *vm, struct error *err);
+void vm_notices_close(struct vm *vm); /* the devices are gone */
 
 /* vm_commands.c */
 extern const struct control_command vm_commands[];

@@ -108,6 +108,11 @@ struct virtio_device_ops {
 	void (*stop)(void *opaque);
 	/* The same for one queue (RING_RESET, 2.6.1); the device goes on. May be NULL. */
 	void (*queue_stop)(void *opaque, unsigned int q);
+	/*
+	 * The device is paused (virtio_device_pause): take back what is lent. A kick of each queue
+	 * comes with the resumption. May be NULL.
+	 */
+	void (*pause)(void *opaque);
 	/* Queue q may hold new chains; spurious calls happen. Only between start and stop. */
 	void (*kick)(void *opaque, unsigned int q);
 	/* See virtio_device_lend: q has another irq_fd now. May be NULL. */

@@ -99,6 +99,7 @@ static void log_failure(struct virtio_blk *vblk, const struct blk_request *req, 
 	log_limited(vblk->log, &vblk->limit, LOG_WARN,
 		"%s: %s of %" PRIu64 " bytes at %" PRIu64 " failed: %s", vblk->name, names[req->op],
 		req->len, req->offset, strerror(-error));
+	log_notice(vblk->log, NOTICE_IO_ERROR, vblk->name, strerror(-error));
 }
 
 /* ---- requests ---- */

@@ -89,6 +89,15 @@ static void stop(void *opaque)
 	vnet->announce = false;
 }
 
+/* The kernel would go on; a queue of ours sees no buffers. */
+static void pause_rings(void *opaque)
+{
+	struct virtio_net *vnet = opaque;
+
+	for (unsigned int q = 0; vnet->vhost && q < 2 * vnet->config.max_pairs; q++)
+		net_vhost_stop(vnet, q);
+}
+
 static void queue_stop(void *opaque, unsigned int q)
 {
 	struct virtio_net *vnet = opaque;
@@ -164,6 +173,7 @@ static const struct virtio_device_ops ops = {.features = features,
 	.cfg_read = cfg_read,
 	.start = start,
 	.stop = stop,
+	.pause = pause_rings,
 	.queue_stop = queue_stop,
 	.kick = kick,
 	.irq_moved = irq_moved,

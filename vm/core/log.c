@@ -24,6 +24,7 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	log->fd = fd;
 	log->level = level;
 	log->name = name;
+	log->notice = NULL;
 	atomic_init(&log->raw_tty, false);
 	atomic_init(&log->midline, false);
 	log->all = (struct log_limit){0};
@@ -135,4 +136,10 @@ void log_limited(
 	va_start(args, fmt);
 	write_line(log, level, fmt, args);
 	va_end(args);
+}
+
+void log_notice(struct log *log, enum log_notice notice, const char *device, const char *text)
+{
+	if (log && log->notice)
+		log->notice(log->notice_opaque, notice, device, text);
 }

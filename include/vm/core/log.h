@@ -24,6 +24,13 @@ struct log_limit {
 	_Atomic uint32_t dropped;
 };
 
+/* What a program that watches the VM wants to hear of, beside the line for a person. */
+enum log_notice {
+	NOTICE_IO_ERROR,      /* of a disk's file */
+	NOTICE_DEVICE_FAILED, /* it needs a reset by its driver */
+	NOTICE_BALLOON,	      /* the guest has given or taken what it was asked for */
+};
+
 struct log {
 	int fd;
 	enum log_level level; /* lines above it are dropped */
@@ -32,11 +39,18 @@ struct log {
 	_Atomic bool midline; /* the guest's output there has not ended its line */
 	/* Of all that have a limit: a guest that reboots gets new devices, and new limits. */
 	struct log_limit all;
+	/* Hears of notices, on any thread; must not block. NULL: nobody. Set before there are any.
+	 */
+	void (*notice)(void *opaque, enum log_notice notice, const char *device, const char *text);
+	void *notice_opaque;
 };
 
 void log_init(struct log *log, int fd, enum log_level level, const char *name);
 
 void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Tells whoever watches; no line is written. A NULL log has nobody who does. */
+void log_notice(struct log *log, enum log_notice notice, const char *device, const char *text);
 
 /* At most 8 lines a second for each limit, and 60 a minute together. */
 void log_limited(struct log *log, struct log_limit *limit, enum log_level level, const char *fmt,

@@ -4,11 +4,14 @@
  * disks that change their size. Tests bear the sections of virtio 1.2.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -250,6 +253,60 @@ static void test_unplugged(void **state)
 	vbf_resize(vb_disk, 512);
 }
 
+struct pauser {
+	pthread_t thread;
+	struct virtio_device *vdev;
+	_Atomic bool paused;
+};
+
+static void *pause_device(void *opaque)
+{
+	struct pauser *pauser = opaque;
+
+	virtio_device_pause(pauser->vdev);
+	atomic_store(&pauser->paused, true);
+	return NULL;
+}
+
+/*
+ * A pause waits for what the disk is at, and for nothing else: what is asked for later is done when
+ * the device goes on.
+ */
+static void test_pause(void **state)
+{
+	struct pauser pauser = {.vdev = vrig.vdev};
+	struct vb_request r[3];
+
+	(void)state;
+	start(&(struct vb_options){.loop = true}, FEATURES_PLAIN);
+	pauser.vdev = vrig.vdev;
+	for (unsigned int i = 0; i < 2; i++) {
+		vb_make(&r[i], VB_IN, i, 512);
+		vb_send(&r[i], 0);
+	}
+	rig_run(&vrig);
+	assert_int_equal(vbf_in_flight(vb_disk), 2);
+	assert_int_equal(pthread_create(&pauser.thread, NULL, pause_device, &pauser), 0);
+	usleep(20000);
+	assert_false(atomic_load(&pauser.paused));
+	vb_make(&r[2], VB_IN, 2, 512);
+	vb_send(&r[2], 0);
+	rig_run(&vrig);
+	vbf_finish_all(vb_disk);
+	rig_run(&vrig);
+	pthread_join(pauser.thread, NULL);
+	/* One that came before the pause began, if it did. */
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(vb_take(&r[i], 0), VB_OK);
+	rig_run(&vrig);
+	assert_int_equal(vbf_in_flight(vb_disk), 0);
+	virtio_device_resume(pauser.vdev);
+	rig_run(&vrig);
+	vbf_finish_all(vb_disk);
+	rig_run(&vrig);
+	assert_int_equal(vb_take(&r[2], 0), VB_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +320,7 @@ int main(void)
 		PER_BLK(test_5_2_6_2_resize),
 		PER_BLK(test_resize_with_requests_in_flight),
 		PER_BLK(test_unplugged),
+		PER_BLK(test_pause),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

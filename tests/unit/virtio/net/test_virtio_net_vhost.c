@@ -407,6 +407,33 @@ static void test_pair_comes_back(void **state)
 	}
 }
 
+/* The kernel lets go of what it serves, and goes on where it was. */
+static void test_pause(void **state)
+{
+	struct virtio_device *vdev = virtio_net_device(nf.vnet);
+	uint16_t base[RINGS];
+
+	(void)state;
+	net_start(CHOSEN);
+	for (unsigned int q = 0; q < RINGS; q++) {
+		kick(0, q);
+		work(0, q, 10, 7);
+		base[q] = ring(0, q)->last_avail;
+	}
+	virtio_device_pause(vdev);
+	virtio_device_pause(vdev);
+	for (unsigned int q = 0; q < RINGS; q++) {
+		assert_int_equal(ring(0, q)->tap, -1);
+		kick(0, q);
+		assert_int_equal(ring(0, q)->tap, -1);
+	}
+	virtio_device_resume(vdev);
+	net_run();
+	for (unsigned int q = 0; q < RINGS; q++)
+		assert_started_at(0, q, base[q]);
+	assert_false(net_needs_reset());
+}
+
 /* Past 65535, too. */
 static void test_pair_comes_back_often(void **state)
 {
@@ -617,6 +644,7 @@ int main(void)
 		{"test_queue_reset/pci-msix", test_queue_reset, set_up, tear_down,
 			(void *)(uintptr_t)RIG_PCI_MSIX},
 		TEST(test_pairs),
+		TEST(test_pause),
 		TEST(test_pair_comes_back),
 		TEST(test_pair_comes_back_often),
 		{"test_pair_comes_back_anew/pci-msix", test_pair_comes_back_anew, set_up, tear_down,

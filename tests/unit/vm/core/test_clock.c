@@ -153,6 +153,50 @@ static void disarm_sync_waits(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* Time stands still, and a timer has as much of it left afterwards as before. */
+static void paused(void **state)
+{
+	struct bench *b = *state;
+	struct alarm a = new_alarm(b->clock);
+	uint64_t at, left;
+
+	a.timer.opaque = &a;
+	at = clock_monotonic_ns(b->clock) + 200 * NSEC_PER_MSEC;
+	clock_arm(b->clock, &a.timer, at);
+	timer_queue_pause(b->queue);
+	timer_queue_pause(b->queue);
+	left = at - clock_monotonic_ns(b->clock);
+	usleep(300000);
+	event_loop_step(b->loop, 0);
+	assert_int_equal(a.fired, 0);
+	assert_int_equal(at - clock_monotonic_ns(b->clock), left);
+	timer_queue_resume(b->queue, false);
+	event_loop_step(b->loop, 0);
+	assert_int_equal(a.fired, 0);
+	while (!a.fired)
+		event_loop_step(b->loop, 1000);
+	assert_true(clock_monotonic_ns(b->clock) >= at);
+}
+
+/* Another way to come back: the pause has gone by, and what was due in it is due now. */
+static void caught_up(void **state)
+{
+	struct bench *b = *state;
+	struct alarm a = new_alarm(b->clock);
+	uint64_t before = clock_monotonic_ns(b->clock);
+
+	a.timer.opaque = &a;
+	timer_queue_pause(b->queue);
+	clock_arm(b->clock, &a.timer, before + 50 * NSEC_PER_MSEC);
+	usleep(100000);
+	event_loop_step(b->loop, 0);
+	assert_int_equal(a.fired, 0);
+	timer_queue_resume(b->queue, true);
+	event_loop_step(b->loop, 1000);
+	assert_int_equal(a.fired, 1);
+	assert_true(clock_monotonic_ns(b->clock) >= before + 100 * NSEC_PER_MSEC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +204,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(arming_again_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_greedy_timer_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(disarm_sync_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(caught_up, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
