@@ -86,6 +86,20 @@ uint8_t *vdrv_at(struct vdrv *d, uint64_t gpa, uint64_t len)
 	return p;
 }
 
+static uint64_t alloc_used(struct vdrv *d, uint16_t entries)
+{
+	const uint64_t before = 4 + 8u * entries, page = 4096;
+
+	if (!d->events_apart)
+		return vdrv_alloc(d, before + 2, 4);
+	return vdrv_alloc(d, 2 * page, page) + page - before;
+}
+
+uint8_t *vdrv_event(struct vdrv *d, unsigned int q)
+{
+	return d->q[q].used + 4 + 8 * d->q[q].layout.size;
+}
+
 void vdrv_queue_setup(struct vdrv *d, unsigned int q, uint16_t size)
 {
 	struct vdrv_queue *vq = &d->q[q];
@@ -95,7 +109,7 @@ void vdrv_queue_setup(struct vdrv *d, unsigned int q, uint16_t size)
 	vq->layout.size = size;
 	vq->layout.desc = vdrv_alloc(d, 16u * size, 16);
 	vq->layout.avail = vdrv_alloc(d, avail_size, 2);
-	vq->layout.used = vdrv_alloc(d, used_size, 4);
+	vq->layout.used = alloc_used(d, size);
 	vq->desc = vdrv_at(d, vq->layout.desc, 16u * size);
 	vq->avail = vdrv_at(d, vq->layout.avail, avail_size);
 	vq->used = vdrv_at(d, vq->layout.used, used_size);
@@ -202,7 +216,7 @@ void vdrv_kick(struct vdrv *d, unsigned int q)
 	/* Pairs with the fence after the device has said what it wants. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (vq->event_idx) {
-		const uint16_t event = load16(vq->used + 4 + 8 * vq->layout.size);
+		const uint16_t event = load16(vdrv_event(d, q));
 
 		wanted = (uint16_t)(to - event - 1) < (uint16_t)(to - from);
 	} else {

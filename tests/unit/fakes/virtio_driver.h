@@ -55,6 +55,7 @@ struct vdrv {
 	uint64_t negotiated;
 	uint64_t brk; /* next free byte of RAM */
 	struct vdrv_queue q[TD_QUEUES];
+	bool events_apart;	    /* the device's event index gets a page of its own */
 	unsigned int notifications; /* sent, not suppressed */
 
 	/* PCI: what the capabilities said */
@@ -71,6 +72,8 @@ void vdrv_attach(struct vdrv *d, struct rig *rig);
 bool vdrv_negotiate(struct vdrv *d, uint64_t features);
 /* Places rings for size entries in RAM and enables the queue. */
 void vdrv_queue_setup(struct vdrv *d, unsigned int q, uint16_t size);
+/* Where the device says after which chain it wants to be notified (EVENT_IDX). */
+uint8_t *vdrv_event(struct vdrv *d, unsigned int q);
 void vdrv_driver_ok(struct vdrv *d);
 /* All of it, each queue with its maximum size. */
 void vdrv_start(struct vdrv *d, uint64_t features);
