@@ -91,7 +91,7 @@ static uint64_t alloc_used(struct vdrv *d, uint16_t entries)
 	const uint64_t before = 4 + 8u * entries, page = 4096;
 
 	if (!d->events_apart)
-		return vdrv_alloc(d, before + 2, 4);
+		return vdrv_alloc(d, before + 2, MAX(d->apart, UINT64_C(4)));
 	return vdrv_alloc(d, 2 * page, page) + page - before;
 }
 
@@ -108,7 +108,7 @@ void vdrv_queue_setup(struct vdrv *d, unsigned int q, uint16_t size)
 	memset(vq, 0, sizeof(*vq));
 	vq->layout.size = size;
 	vq->layout.desc = vdrv_alloc(d, 16u * size, 16);
-	vq->layout.avail = vdrv_alloc(d, avail_size, 2);
+	vq->layout.avail = vdrv_alloc(d, avail_size, MAX(d->apart, UINT64_C(2)));
 	vq->layout.used = alloc_used(d, size);
 	vq->desc = vdrv_at(d, vq->layout.desc, 16u * size);
 	vq->avail = vdrv_at(d, vq->layout.avail, avail_size);

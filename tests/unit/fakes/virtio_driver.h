@@ -56,6 +56,7 @@ struct vdrv {
 	uint64_t brk; /* next free byte of RAM */
 	struct vdrv_queue q[TD_QUEUES];
 	bool events_apart;	    /* the device's event index gets a page of its own */
+	uint64_t apart;		    /* what the areas of a ring are aligned to at least */
 	unsigned int notifications; /* sent, not suppressed */
 
 	/* PCI: what the capabilities said */
