@@ -280,6 +280,12 @@ guest-of: $(O)/bantam
 	$(Q)tests/lab/images linux-of >/dev/null
 	$(Q)BANTAM_TESTS=test_device_tree.py tests/lab/check $(O)/bantam
 
+# The tests of kvm-unit-tests, of a tree in which they are built.
+.PHONY: kvm-unit-tests
+kvm-unit-tests: $(O)/bantam
+	$(Q)[ -n "$(KVM_UNIT_TESTS)" ] || { echo 'say where they are: make kvm-unit-tests KVM_UNIT_TESTS=DIR'; exit 2; }
+	$(Q)tests/lab/kvm-unit-tests $(O)/bantam "$(KVM_UNIT_TESTS)"
+
 # What a person types first. Both install what is missing, so the packages come before any rule
 # that would need them: hence the second make.
 .PHONY: demo check lint bench
@@ -360,6 +366,7 @@ help:
 	@echo 'make            build $(O)/bantam'
 	@echo 'make demo       a shell in a stock Debian kernel, on your terminal'
 	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest, guard (each is a target, too)'
+	@echo 'make kvm-unit-tests   the tests of kvm-unit-tests, built in KVM_UNIT_TESTS=DIR'
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'

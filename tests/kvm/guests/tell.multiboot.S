@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A Multiboot kernel that prints what it is told: magic, flags, memory, command line, modules with
- * what is in them. Then it ends by the exit port, with the command line's last character, and where
- * there is no such port it powers off.
+ * what is in them. Then it ends by the exit port, with the command line's last character less '0', and
+ * where there is no such port it powers off.
  */
 #include "guest.h"
 
@@ -78,6 +78,7 @@ header:	.long HEADER_MAGIC, GUEST_MULTIBOOT, -(HEADER_MAGIC + GUEST_MULTIBOOT)
 	testb %al, %al
 	jnz 7b
 	movzbl -2(%esi), %eax
+	subl $'0', %eax
 	outl %eax, $EXIT_PORT
 	poweroff
 
