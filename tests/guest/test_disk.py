@@ -278,6 +278,19 @@ def test_full_file_system(
         subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
+def test_file_size_limit(vm: Callable[..., Guest], disk_dir: Path) -> None:
+    """ulimit -f: an I/O error for the guest, at once and by asynchronous I/O, and no more."""
+    drives = [f"{sparse(disk_dir / how, 16 * MIB)},aio={how}" for how in ("native", "threads")]
+    options = [word for drive in drives for word in ("-d", drive)]
+    limit = ("prlimit", f"--fsize={8 * MIB}:unlimited")
+    guest = vm(*options, "-a", DISK_MODULES, prefix=limit).shell()
+    for dev in ("vda", "vdb"):
+        write = f"dd if=/dev/zero of=/dev/{dev} bs=64k count=1 oflag=direct 2>/dev/null"
+        assert guest.run(f"{write} seek=160; echo $?") == "1\n"
+        assert guest.run(f"{write} seek=16; echo $?") == "0\n"
+    poweroff(guest)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_reboot(start: Start, disk_dir: Path, transport: str) -> None:
     """In the middle of writing; and a disk stays what it is, whatever the guest put on it."""
