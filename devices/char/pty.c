@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A pseudo terminal that somebody may open at the path which is printed. The two halves have
- * duplicates of the master while the slave is open, and nothing otherwise.
+ * A pseudo terminal that somebody may open at the path which is printed. While the slave is open
+ * the halves (peer.c) have duplicates of the master.
  *
  * A master without a slave hangs up: epoll would say so for ever. So it is taken out of the loop,
  * and a timer looks for the next opener; it runs only as long as nobody is there. Somebody who has
@@ -12,15 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "devices/char/char.h"
-#include "input.h"
-#include "output.h"
+#include "peer.h"
 #include "terminal.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -31,31 +29,15 @@
 enum { LAST_READ_MS = 300 };
 
 struct pty {
-	struct chardev dev;
-	struct char_config config;
+	struct char_peer peer;
 	int master;
 	char path[64]; /* the slave's */
-	_Atomic bool connected;
 	struct timer opener;
-	struct char_input in;
-	struct char_output out;
-	struct log_limit limit;
 };
 
-static void on_broken(void *opaque, int error, bool final)
+static struct pty *pty_of(struct chardev *dev)
 {
-	(void)opaque;
-	(void)error; /* The input half hears of the hang-up. */
-	(void) final;
-}
-
-static void on_resumed(void *opaque, uint64_t dropped)
-{
-	struct pty *pty = opaque;
-
-	log_limited(pty->config.log, &pty->limit, LOG_WARN,
-		"%s was not read for too long: %llu bytes were dropped", pty->path,
-		(unsigned long long)dropped);
+	return container_of(dev, struct pty, peer.dev);
 }
 
 /* On the master, so it holds for the slave. The next opener finds what the first one found. */
@@ -71,41 +53,17 @@ static int set_raw(int master)
 
 static void watch(struct pty *pty)
 {
-	const struct clock *clock = pty->config.clock;
+	const struct clock *clock = pty->peer.config.clock;
 
 	clock_arm(clock, &pty->opener, clock_monotonic_ns(clock) + OPENER_CHECK_NS);
 }
 
-static void disconnect(struct pty *pty)
+static void on_left(struct char_peer *peer)
 {
-	atomic_store(&pty->connected, false);
-	char_input_close(&pty->in);
-	char_output_close(&pty->out);
+	struct pty *pty = container_of(peer, struct pty, peer);
+
 	set_raw(pty->master);
 	watch(pty);
-	chardev_notify_event(&pty->dev, CHARDEV_DISCONNECTED);
-}
-
-/* Returns false when that is impossible now. */
-static bool connect_halves(struct pty *pty)
-{
-	int in_fd = fcntl(pty->master, F_DUPFD_CLOEXEC, 3);
-	int out_fd = fcntl(pty->master, F_DUPFD_CLOEXEC, 3);
-	struct stream_fd in, out;
-
-	if (in_fd < 0 || out_fd < 0) {
-		if (in_fd >= 0)
-			close(in_fd);
-		if (out_fd >= 0)
-			close(out_fd);
-		return false;
-	}
-	stream_fd_own(&in, in_fd);
-	stream_fd_own(&out, out_fd);
-	char_output_open(&pty->out, &out);
-	atomic_store(&pty->connected, true);
-	char_input_open(&pty->in, &in);
-	return true;
 }
 
 /* Somebody is there, or was, and has left something to read. */
@@ -119,43 +77,15 @@ static bool has_opener(const struct pty *pty)
 static void on_opener_timer(void *opaque)
 {
 	struct pty *pty = opaque;
+	int fd = has_opener(pty) ? fcntl(pty->master, F_DUPFD_CLOEXEC, 3) : -1;
 
-	if (!has_opener(pty) || !connect_halves(pty))
+	if (fd < 0 || char_peer_connect(&pty->peer, fd, false) < 0)
 		watch(pty);
-	else
-		chardev_notify_event(&pty->dev, CHARDEV_CONNECTED);
-}
-
-/* The slave was closed: EIO. */
-static void on_ended(void *opaque, int error)
-{
-	(void)error;
-	disconnect(opaque);
-}
-
-static size_t pty_write(struct chardev *dev, const uint8_t *buf, size_t len)
-{
-	return char_output_write(&container_of(dev, struct pty, dev)->out, buf, len);
-}
-
-static void pty_rx_kick(struct chardev *dev)
-{
-	char_input_kick(&container_of(dev, struct pty, dev)->in);
-}
-
-static bool pty_connected(struct chardev *dev)
-{
-	return atomic_load(&container_of(dev, struct pty, dev)->connected);
 }
 
 static bool pty_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
 {
-	return terminal_size(container_of(dev, struct pty, dev)->master, cols, rows);
-}
-
-static void pty_flush(struct chardev *dev)
-{
-	char_output_flush(&container_of(dev, struct pty, dev)->out);
+	return terminal_size(pty_of(dev)->master, cols, rows);
 }
 
 /* Closing the master throws away what the client has not read yet: wait for it a little. */
@@ -163,7 +93,7 @@ static void let_client_read(const struct pty *pty)
 {
 	int slave, unread = 0;
 
-	if (!atomic_load(&pty->connected))
+	if (!atomic_load(&pty->peer.connected))
 		return;
 	slave = open(pty->path, O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (slave < 0)
@@ -178,24 +108,22 @@ static void let_client_read(const struct pty *pty)
 
 static void pty_close(struct chardev *dev)
 {
-	struct pty *pty = container_of(dev, struct pty, dev);
+	struct pty *pty = pty_of(dev);
 
-	char_output_flush(&pty->out);
+	char_peer_flush(dev);
 	let_client_read(pty);
-	char_input_fini(&pty->in);
-	clock_disarm_sync(pty->config.clock, &pty->opener);
-	char_output_fini(&pty->out);
+	clock_disarm_sync(pty->peer.config.clock, &pty->opener);
+	char_peer_fini(&pty->peer);
 	close(pty->master);
-	chardev_fini(dev);
 	free(pty);
 }
 
 static const struct chardev_ops pty_ops = {
-	.write = pty_write,
-	.rx_kick = pty_rx_kick,
-	.connected = pty_connected,
+	.write = char_peer_write,
+	.rx_kick = char_peer_rx_kick,
+	.connected = char_peer_connected,
 	.size = pty_size,
-	.flush = pty_flush,
+	.flush = char_peer_flush,
 	.close = pty_close,
 };
 
@@ -229,27 +157,6 @@ close_master:
 	return rc;
 }
 
-static void init_halves(struct pty *pty)
-{
-	const struct char_config *config = &pty->config;
-
-	pty->out.dev = &pty->dev;
-	pty->out.loop = config->loop;
-	pty->out.clock = config->clock;
-	pty->out.broken = on_broken;
-	pty->out.resumed = on_resumed;
-	pty->out.opaque = pty;
-	char_output_init(&pty->out);
-	pty->in.dev = &pty->dev;
-	pty->in.loop = config->loop;
-	pty->in.clock = config->clock;
-	pty->in.room = CHAR_INPUT_ROOM;
-	pty->in.when_full = CHAR_INPUT_GIVE_UP;
-	pty->in.ended = on_ended;
-	pty->in.opaque = pty;
-	char_input_init(&pty->in);
-}
-
 int char_pty_create(const struct char_config *config, struct chardev **ret, struct error *err)
 {
 	struct pty *pty = calloc(1, sizeof(*pty));
@@ -257,16 +164,17 @@ int char_pty_create(const struct char_config *config, struct chardev **ret, stru
 
 	if (!pty)
 		return error_set_errno(err, -ENOMEM, "pseudo terminal");
-	pty->config = *config;
+	pty->peer.config = *config;
+	pty->peer.name = pty->path;
+	pty->peer.left = on_left;
 	pty->opener = (struct timer){.fn = on_opener_timer, .opaque = pty};
 	rc = open_master(pty);
 	if (rc < 0)
 		goto free_pty;
-	chardev_init(&pty->dev, &pty_ops);
-	init_halves(pty);
+	char_peer_init(&pty->peer, &pty_ops);
 	watch(pty);
 	log_msg(config->log, LOG_INFO, "serial port on %s", pty->path);
-	*ret = &pty->dev;
+	*ret = &pty->peer.dev;
 	return 0;
 
 free_pty:

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A listening socket, for one client at a time: it is in the loop only while there is none, so a
- * later client waits in the kernel's queue. The client's descriptor is split between the two
- * halves, which have a duplicate each.
+ * later client waits in the kernel's queue. What is a client's is in peer.c.
  *
  * A client that has shut down its sending side still receives (`echo ls | nc -U`); it is gone when
  * it hangs up. What it had sent before stays in the buffer for the guest.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,8 +16,7 @@
 #include <unistd.h>
 
 #include "devices/char/char.h"
-#include "input.h"
-#include "output.h"
+#include "peer.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
@@ -28,54 +25,32 @@
 enum { BACKLOG = 16 };
 
 struct unix_socket {
-	struct chardev dev;
-	struct char_config config;
+	struct char_peer peer;
 	struct sockaddr_un address;
 	struct stat identity; /* of the socket's file, to unlink no other */
 	struct event_source listener;
 	bool listening; /* the listener is in the loop */
 	struct timer retry;
-	_Atomic bool connected;
-	struct char_input in;
-	struct char_output out;
-	struct log_limit limit;
 };
 
-static void on_broken(void *opaque, int error, bool final)
+static struct unix_socket *unix_of(struct chardev *dev)
 {
-	(void)opaque;
-	(void)error; /* The input half hears of the hang-up. */
-	(void) final;
-}
-
-static void on_resumed(void *opaque, uint64_t dropped)
-{
-	struct unix_socket *sock = opaque;
-
-	log_limited(sock->config.log, &sock->limit, LOG_WARN,
-		"%s was not read for too long: %llu bytes were dropped", sock->address.sun_path,
-		(unsigned long long)dropped);
+	return container_of(dev, struct unix_socket, peer.dev);
 }
 
 static void set_listening(struct unix_socket *sock, bool listening)
 {
 	if (sock->listening && !listening)
-		event_loop_remove(sock->config.loop, &sock->listener);
-	if (!sock->listening && listening && event_loop_add(sock->config.loop, &sock->listener) < 0)
+		event_loop_remove(sock->peer.config.loop, &sock->listener);
+	if (!sock->listening && listening &&
+		event_loop_add(sock->peer.config.loop, &sock->listener) < 0)
 		listening = false;
 	sock->listening = listening;
 }
 
-static void on_ended(void *opaque, int error)
+static void on_left(struct char_peer *peer)
 {
-	struct unix_socket *sock = opaque;
-
-	(void)error; /* ECONNRESET: it left without reading everything */
-	atomic_store(&sock->connected, false);
-	char_input_close(&sock->in);
-	char_output_close(&sock->out);
-	set_listening(sock, true);
-	chardev_notify_event(&sock->dev, CHARDEV_DISCONNECTED);
+	set_listening(container_of(peer, struct unix_socket, peer), true);
 }
 
 static void on_retry_timer(void *opaque)
@@ -86,7 +61,7 @@ static void on_retry_timer(void *opaque)
 /* The client has gone again; or we are out of descriptors, and it would be reported for ever. */
 static void accept_failed(struct unix_socket *sock)
 {
-	const struct clock *clock = sock->config.clock;
+	const struct clock *clock = sock->peer.config.clock;
 
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
@@ -97,46 +72,20 @@ static void accept_failed(struct unix_socket *sock)
 static void on_client(void *opaque, uint32_t events)
 {
 	struct unix_socket *sock = opaque;
-	int in_fd, out_fd;
-	struct stream_fd in, out;
+	int fd;
 
 	(void)events;
-	in_fd = accept4(sock->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (in_fd < 0) {
+	fd = accept4(sock->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
 		accept_failed(sock);
 		return;
 	}
-	out_fd = fcntl(in_fd, F_DUPFD_CLOEXEC, 3);
-	if (out_fd < 0) {
-		close(in_fd);
-		return;
-	}
 	set_listening(sock, false);
-	stream_fd_own(&in, in_fd);
-	stream_fd_own(&out, out_fd);
-	in.is_socket = out.is_socket = true;
-	char_output_open(&sock->out, &out);
-	atomic_store(&sock->connected, true);
-	chardev_notify_event(&sock->dev, CHARDEV_CONNECTED);
-	char_input_open(&sock->in, &in);
+	if (char_peer_connect(&sock->peer, fd, true) < 0)
+		set_listening(sock, true);
 }
 
 /* ---- ops ---- */
-
-static size_t unix_write(struct chardev *dev, const uint8_t *buf, size_t len)
-{
-	return char_output_write(&container_of(dev, struct unix_socket, dev)->out, buf, len);
-}
-
-static void unix_rx_kick(struct chardev *dev)
-{
-	char_input_kick(&container_of(dev, struct unix_socket, dev)->in);
-}
-
-static bool unix_connected(struct chardev *dev)
-{
-	return atomic_load(&container_of(dev, struct unix_socket, dev)->connected);
-}
 
 static bool unix_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
 {
@@ -144,11 +93,6 @@ static bool unix_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
 	(void)cols;
 	(void)rows;
 	return false;
-}
-
-static void unix_flush(struct chardev *dev)
-{
-	char_output_flush(&container_of(dev, struct unix_socket, dev)->out);
 }
 
 static void unlink_ours(const struct unix_socket *sock)
@@ -162,25 +106,23 @@ static void unlink_ours(const struct unix_socket *sock)
 
 static void unix_close(struct chardev *dev)
 {
-	struct unix_socket *sock = container_of(dev, struct unix_socket, dev);
+	struct unix_socket *sock = unix_of(dev);
 
-	char_output_flush(&sock->out);
-	clock_disarm_sync(sock->config.clock, &sock->retry);
+	char_peer_flush(dev);
+	clock_disarm_sync(sock->peer.config.clock, &sock->retry);
 	set_listening(sock, false);
-	char_input_fini(&sock->in);
-	char_output_fini(&sock->out);
+	char_peer_fini(&sock->peer);
 	unlink_ours(sock);
 	close(sock->listener.fd);
-	chardev_fini(dev);
 	free(sock);
 }
 
 static const struct chardev_ops unix_ops = {
-	.write = unix_write,
-	.rx_kick = unix_rx_kick,
-	.connected = unix_connected,
+	.write = char_peer_write,
+	.rx_kick = char_peer_rx_kick,
+	.connected = char_peer_connected,
 	.size = unix_size,
-	.flush = unix_flush,
+	.flush = char_peer_flush,
 	.close = unix_close,
 };
 
@@ -247,28 +189,6 @@ static int listen_at(struct unix_socket *sock, struct error *err)
 	return 0;
 }
 
-static void init_halves(struct unix_socket *sock)
-{
-	const struct char_config *config = &sock->config;
-
-	sock->out.dev = &sock->dev;
-	sock->out.loop = config->loop;
-	sock->out.clock = config->clock;
-	sock->out.broken = on_broken;
-	sock->out.resumed = on_resumed;
-	sock->out.opaque = sock;
-	char_output_init(&sock->out);
-	sock->in.dev = &sock->dev;
-	sock->in.loop = config->loop;
-	sock->in.clock = config->clock;
-	sock->in.room = CHAR_INPUT_ROOM;
-	sock->in.when_full = CHAR_INPUT_GIVE_UP;
-	sock->in.half_close = true;
-	sock->in.ended = on_ended;
-	sock->in.opaque = sock;
-	char_input_init(&sock->in);
-}
-
 static struct unix_socket *allocate(
 	const struct char_config *config, const char *path, struct error *err)
 {
@@ -278,7 +198,10 @@ static struct unix_socket *allocate(
 		error_set_errno(err, -ENOMEM, "%s", path);
 		return NULL;
 	}
-	sock->config = *config;
+	sock->peer.config = *config;
+	sock->peer.name = sock->address.sun_path;
+	sock->peer.left = on_left;
+	sock->peer.in.half_close = true;
 	sock->retry = (struct timer){.fn = on_retry_timer, .opaque = sock};
 	sock->address.sun_family = AF_UNIX;
 	/* The caller has checked that it fits. */
@@ -303,10 +226,9 @@ int char_unix_create(
 	rc = listen_at(sock, err);
 	if (rc < 0)
 		goto free_sock;
-	chardev_init(&sock->dev, &unix_ops);
-	init_halves(sock);
+	char_peer_init(&sock->peer, &unix_ops);
 	set_listening(sock, true);
-	*ret = &sock->dev;
+	*ret = &sock->peer.dev;
 	return 0;
 
 free_sock:
