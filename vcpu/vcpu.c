@@ -23,6 +23,7 @@
 
 #include "vcpu/coalesced.h"
 #include "vcpu/cpuid/cpuid.h"
+#include "vcpu/user_pages.h"
 #include "vcpu_internal.h"
 #include "vm/core/error.h"
 #include "vm/kvm/kvm.h"
@@ -135,13 +136,35 @@ void vcpu_destroy(struct vcpu *vcpu)
 }
 
 /* Asleep in HLT, and no interrupt can end that. (An NMI could; nothing here sends any.) */
-static bool is_halted(struct vcpu *vcpu)
+static bool is_halted(struct vcpu *vcpu, bool *unstarted)
 {
 	struct kvm_mp_state mp;
 	struct kvm_regs regs;
 
-	return ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state == KVM_MP_STATE_HALTED &&
-	       ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 && !(regs.rflags & RFLAGS_IF);
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) < 0)
+		return false;
+	*unstarted = mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+		     mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+	return mp.mp_state == KVM_MP_STATE_HALTED && ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 &&
+	       !(regs.rflags & RFLAGS_IF);
+}
+
+bool vcpu_sleeps_for_ever(struct vcpu *vcpu)
+{
+	bool unstarted = false;
+
+	return is_halted(vcpu, &unstarted) || unstarted;
+}
+
+bool vcpu_has_user_pages(struct vcpu *vcpu, const struct guest_mem *mem)
+{
+	struct paging_registers regs;
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+		return true;
+	regs = (struct paging_registers){sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer};
+	return user_pages_mapped(mem, &regs);
 }
 
 /*
@@ -181,6 +204,7 @@ static void *vcpu_thread(void *opaque)
 	struct vcpu *vcpu = opaque;
 	const struct vcpu_config *config = &vcpu->config;
 	enum vcpu_end end;
+	bool unstarted;
 
 	while (!atomic_load(config->ending)) {
 		bool on;
@@ -190,7 +214,7 @@ static void *vcpu_thread(void *opaque)
 		on = run_once(vcpu, &end);
 		if (on && atomic_exchange(&vcpu->check_halted, false)) {
 			end = VCPU_HALTED;
-			on = !is_halted(vcpu);
+			on = !is_halted(vcpu, &unstarted);
 		}
 		if (!on) {
 			config->report(config->opaque, config->id, end);

@@ -21,21 +21,21 @@
 #include "vm/machine/machine.h"
 #include "vm/trim.h"
 
-/* How often a flat guest is asked whether it sleeps for ever: soon at first, then rarely. */
-#define HALT_CHECK_FIRST_NS NSEC_PER_MSEC
-#define HALT_CHECK_LAST_NS  (32 * NSEC_PER_MSEC)
-
 enum { LAST_TURNS = 64 };
 
 /* ---- requests ---- */
 
+/* That a kernel halted is a suspicion (wait_for_end): another end may come before it is proved. */
 static void request_end(struct vm *vm, enum vm_end end, unsigned int detail)
 {
-	int none = VM_END_NONE;
+	int was = VM_END_NONE, halted = VM_END_HALT;
 
-	if (!atomic_compare_exchange_strong(&vm->end, &none, end))
+	if (!atomic_compare_exchange_strong(&vm->end, &was, end) &&
+		(end == VM_END_HALT || !atomic_compare_exchange_strong(&vm->end, &halted, end)))
 		return;
-	atomic_store(&vm->end_detail, detail);
+	/* That of a suspicion is none, and might come behind the one of what took its place. */
+	if (end != VM_END_HALT)
+		atomic_store(&vm->end_detail, detail);
 	atomic_store(&vm->ending, true);
 	event_loop_stop(vm->loop);
 }
@@ -89,18 +89,6 @@ static void on_exit_port(void *opaque, uint8_t status)
 	request_end(opaque, VM_END_EXIT_PORT, status);
 }
 
-static void on_halt_timer(void *opaque)
-{
-	struct vm *vm = opaque;
-	const struct clock *clock = timer_queue_clock(vm->timers);
-
-	if (!vm->machine || atomic_load(&vm->ending))
-		return;
-	machine_check_halted(vm->machine);
-	vm->halt_period_ns = MIN(vm->halt_period_ns * 2, HALT_CHECK_LAST_NS);
-	clock_arm(clock, &vm->halt_timer, clock_monotonic_ns(clock) + vm->halt_period_ns);
-}
-
 /* ---- life cycle ---- */
 
 int vm_create(
@@ -114,7 +102,7 @@ int vm_create(
 		return error_set_errno(err, -ENOMEM, "the VM");
 	vm->config = config;
 	vm->log = log;
-	vm->halt_timer = (struct timer){.fn = on_halt_timer, .opaque = vm};
+	vm_halt_init(vm);
 	rc = vm_host_open(vm, code, err);
 	if (rc < 0) {
 		vm_destroy(vm);
@@ -173,14 +161,14 @@ static int build(struct vm *vm, int *code, struct error *err)
 	return rc;
 }
 
+static uint64_t now_ns(const struct vm *vm)
+{
+	return clock_monotonic_ns(timer_queue_clock(vm->timers));
+}
+
 int vm_start_vcpus(struct vm *vm, struct error *err)
 {
-	const struct clock *clock = timer_queue_clock(vm->timers);
-
-	if (vm->config->flat) {
-		vm->halt_period_ns = HALT_CHECK_FIRST_NS;
-		clock_arm(clock, &vm->halt_timer, clock_monotonic_ns(clock) + vm->halt_period_ns);
-	}
+	vm_halt_watch(vm);
 	return machine_start(vm->machine, err);
 }
 
@@ -201,19 +189,47 @@ static void finish_output(struct vm *vm)
 		continue;
 }
 
-/* Waits for a request and takes it; the vCPUs are out when this returns. */
-static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
+static int wait_for_request(struct vm *vm, struct error *err)
 {
 	do {
 		int rc = event_loop_run(vm->loop);
 
 		if (rc < 0)
 			return error_set_errno(err, rc, "event loop");
-		*end = (enum vm_end)atomic_load(&vm->end);
-	} while (*end == VM_END_NONE);
-	clock_disarm_sync(timer_queue_clock(vm->timers), &vm->halt_timer);
+	} while (atomic_load(&vm->end) == VM_END_NONE);
+	vm_halt_unwatch(vm);
 	atomic_store(&vm->ending, true);
 	machine_stop(vm->machine);
+	return 0;
+}
+
+/* The first vCPU of a kernel halted, and others did not: they go on, and may wake it. */
+static bool is_false_alarm(struct vm *vm)
+{
+	return atomic_load(&vm->end) == VM_END_HALT && !vm->config->flat &&
+	       !machine_is_halted(vm->machine);
+}
+
+static int go_on(struct vm *vm, struct error *err)
+{
+	atomic_store(&vm->ending, false);
+	return vm_start_vcpus(vm, err);
+}
+
+/* Waits for a request and takes it; the vCPUs are out when this returns. */
+static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
+{
+	int rc = wait_for_request(vm, err);
+
+	while (!rc && is_false_alarm(vm)) {
+		atomic_store(&vm->end, VM_END_NONE);
+		rc = vm->paused ? 0 : go_on(vm, err);
+		if (!rc)
+			rc = wait_for_request(vm, err);
+	}
+	if (rc < 0)
+		return rc;
+	*end = (enum vm_end)atomic_load(&vm->end);
 	finish_output(vm);
 	atomic_store(&vm->end, VM_END_NONE);
 	return 0;
@@ -262,7 +278,11 @@ static enum end_action report_end(struct vm *vm, enum vm_end end)
 		return tell_end(
 			vm, config->on_panic, LOG_ERROR, "the guest crashed by a triple fault");
 	case VM_END_HALT:
-		return tell_end(vm, config->on_poweroff, LOG_DEBUG, "the guest halted");
+		return tell_end(vm, config->on_poweroff, config->flat ? LOG_DEBUG : LOG_INFO,
+			"the guest halted");
+	case VM_END_EARLY_HALT:
+		return tell_end(vm, config->on_panic, LOG_ERROR,
+			"the guest's kernel halted before it got to user space");
 	case VM_END_EXIT_PORT:
 		log_msg(vm->log, LOG_INFO, "the guest ended with status %u", vm_end_status(vm));
 		return END_EXIT;
@@ -292,9 +312,11 @@ static const char *end_cause(enum vm_end end)
 		[VM_END_NONE] = "failure",
 		[VM_END_POWEROFF] = "poweroff",
 		[VM_END_HALT] = "halt",
+		[VM_END_EARLY_HALT] = "early-halt",
 		[VM_END_REBOOT] = "reboot",
 		[VM_END_PANIC] = "panic",
 		[VM_END_TRIPLE_FAULT] = "triple-fault",
+		[VM_END_EXIT_PORT] = "exit-port",
 		[VM_END_INTERNAL_ERROR] = "kvm-error",
 		[VM_END_QUIT] = "quit",
 		[VM_END_SIGNAL] = "signal",
@@ -316,6 +338,7 @@ static void announce_end(struct vm *vm, enum vm_end end)
 	case VM_END_PANIC:
 		vm_happened(vm, CONTROL_PANIC, end_cause(end));
 		break;
+	case VM_END_EARLY_HALT:
 	case VM_END_TRIPLE_FAULT:
 	case VM_END_INTERNAL_ERROR:
 		vm_happened(vm, CONTROL_CRASH, end_cause(end));
@@ -325,6 +348,30 @@ static void announce_end(struct vm *vm, enum vm_end end)
 	}
 }
 
+/* To user space. A flat program has none, and what it does is meant. */
+static bool came_up(const struct vm *vm)
+{
+	return vm->config->flat || machine_reached_user_space(vm->machine);
+}
+
+/*
+ * Whether a guest that ended is started once more. A person who resets it sees what comes of it;
+ * else a guest that never gets to user space has its end.
+ */
+static bool starts_again(struct vm *vm, enum vm_end *end)
+{
+	const bool by_person = vm->reset_by_person;
+
+	vm->reset_by_person = false;
+	if (boot_guard_again(&vm->guard, now_ns(vm), by_person || came_up(vm)))
+		return true;
+	log_msg(vm->log, LOG_ERROR,
+		"the guest ended %u times in a row before it got to user space: not started again",
+		BOOT_GUARD_MAX);
+	*end = VM_END_PANIC;
+	return false;
+}
+
 /* What the guest did, or the person at the console: reports it, and says what follows. */
 static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 {
@@ -332,6 +379,8 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 
 	if (*end == VM_END_REBOOT && is_panic_reboot(vm))
 		*end = VM_END_PANIC;
+	if (*end == VM_END_HALT && !came_up(vm))
+		*end = VM_END_EARLY_HALT;
 	announce_end(vm, *end);
 	action = report_end(vm, *end);
 	if (action == END_EXIT || vm->order == VM_END_NONE)
@@ -375,8 +424,10 @@ static int show(struct vm *vm, int *code, struct error *err)
 /* Runs and reports one boot of the guest; *action says what follows, which is not a pause. */
 static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, struct error *err)
 {
-	int rc = vm_start_vcpus(vm, err);
+	int rc;
 
+	boot_guard_start(&vm->guard, now_ns(vm));
+	rc = vm_start_vcpus(vm, err);
 	if (rc < 0)
 		return rc;
 	vm->boots++;
@@ -408,6 +459,8 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 			return show(vm, code, err);
 		rc = run_once(vm, end, &action, err);
 		atomic_store(&vm->ending, true);
+		if (!rc && action == END_RESTART && !starts_again(vm, end))
+			action = END_EXIT;
 		machine_destroy(vm->machine);
 		vm->machine = NULL;
 		vm_forget_pause(vm);

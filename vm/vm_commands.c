@@ -107,6 +107,9 @@ static void cancel_stop(struct control_job *job, void *opaque)
 
 static void start_reset(struct control_job *job, void *opaque)
 {
+	struct vm *vm = opaque;
+
+	vm->reset_by_person = true;
 	vm_request_end(opaque, VM_END_REBOOT);
 	control_done(job);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them,
- * vm_images.c the files that the guest starts from, vm_pause.c stops and resumes it, vm_control.c
- * and vm_commands.c let it be reached by other processes.
+ * vm_images.c the files that the guest starts from, vm_halt.c looks whether it halted, vm_pause.c
+ * stops and resumes it, vm_control.c and vm_commands.c let it be reached by other processes.
  */
 #ifndef BANTAM_VM_VM_PRIVATE_H
 #define BANTAM_VM_VM_PRIVATE_H
@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "loader/image/image.h"
+#include "vm/boot_guard.h"
 #include "vm/control/control.h"
 #include "vm/control/registry.h"
 #include "vm/core/clock.h"
@@ -54,7 +55,8 @@ struct vm {
 	struct log_limit limit; /* of what is said at each boot */
 	struct machine *machine;
 	struct timer halt_timer;
-	uint64_t halt_period_ns;
+	uint64_t halt_period_ns, halt_cpu_ns;
+	struct boot_guard guard;
 
 	struct registry registry; /* its name */
 	struct control *control;  /* NULL: it cannot be reached */
@@ -67,6 +69,7 @@ struct vm {
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
+	bool reset_by_person;
 
 	_Atomic int end;		 /* enum vm_end, the first request */
 	_Atomic bool ending;		 /* the vCPUs shall leave */
@@ -124,6 +127,11 @@ void vm_notices_close(struct vm *vm); /* the devices are gone */
 /* vm_commands.c */
 extern const struct control_command vm_commands[];
 extern const unsigned int vm_num_commands;
+
+/* From the machine's start to its end: VM_END_HALT is requested when the first vCPU halts. */
+void vm_halt_init(struct vm *vm);
+void vm_halt_watch(struct vm *vm);
+void vm_halt_unwatch(struct vm *vm);
 
 /* What a person or the system wants: counts also when the guest ends at the same moment. */
 void vm_order_end(struct vm *vm, enum vm_end end);

@@ -88,6 +88,14 @@ void vcpu_check_halted(struct vcpu *vcpu);
 void vcpu_tell_paused(struct vcpu *vcpu);
 
 /*
+ * Both for a vCPU whose thread is out. Whether it does so, or was never started: when all do, the
+ * guest is over. And whether it has a program's memory in its page tables, see user_pages_mapped;
+ * also true where KVM does not tell.
+ */
+bool vcpu_sleeps_for_ever(struct vcpu *vcpu);
+bool vcpu_has_user_pages(struct vcpu *vcpu, const struct guest_mem *mem);
+
+/*
  * Prints registers, the bytes at RIP and what KVM said, for a person. The vCPU is stopped.
  * Returns the number of bytes written to buf, which is always terminated.
  */

@@ -17,7 +17,8 @@ struct vm;
 enum vm_end {
 	VM_END_NONE,
 	VM_END_POWEROFF,
-	VM_END_HALT, /* a flat guest's HLT */
+	VM_END_HALT,	   /* for good: a flat guest's first vCPU, or all of a kernel's */
+	VM_END_EARLY_HALT, /* the latter, before there was a program */
 	VM_END_REBOOT,
 	VM_END_PANIC,
 	VM_END_TRIPLE_FAULT,

@@ -39,6 +39,39 @@ def test_reboot(vm: Callable[..., Guest], linux: str) -> None:
     assert guest.status() == POWEROFF
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("linux", ["linux-12", "linux-12-i386"])
+def test_reboots_from_user_space_are_no_loop(vm: Callable[..., Guest], linux: str) -> None:
+    guest = vm("-c", "2", "-a", job("reboot -f"), linux=linux)
+    for _ in range(8):
+        guest.expect(rb"reboot: Restarting system", timeout=BOOT)
+
+
+@pytest.mark.parametrize("words", ["panic=1 reboot=k,warm", "panic=-1 reboot=a,panic_cold"])
+def test_boot_loop(bantam_run: Run, linux12: list[str], words: str) -> None:
+    """No root, and words by which the panic looks like any reboot: five times is enough."""
+    result = bantam_run(*linux12[:2], "-a", f"nowatchdog root=/dev/nowhere {words}", timeout=900)
+    assert result.returncode == PANIC
+    assert result.stdout.count(b"Kernel panic - not syncing: VFS: Unable to mount root") == 5
+    assert result.stderr.count(b"got to user space") == 1
+
+
+@pytest.mark.parametrize("cpus", ["1", "3"])
+def test_poweroff_without_acpi(vm: Callable[..., Guest], cpus: str) -> None:
+    guest = vm("-c", cpus, "-a", "acpi=off").shell()
+    guest.send(b"poweroff -f\n")
+    guest.expect(rb"System halted")
+    assert guest.status() == POWEROFF
+
+
+@pytest.mark.parametrize("linux", ["linux-13", "linux-12-i386"])
+def test_halt(vm: Callable[..., Guest], linux: str) -> None:
+    guest = vm("-c", "2", linux=linux).shell()
+    guest.send(b"halt -f\n")
+    guest.expect(rb"System halted")
+    assert guest.status() == POWEROFF
+
+
 @pytest.mark.parametrize("how", ["acpi", "kbd", "pci"])
 def test_reboot_exit(vm: Callable[..., Guest], how: str) -> None:
     """By the ACPI reset register, the keyboard controller and port 0xCF9."""

@@ -33,6 +33,7 @@ static int exit_code_of(const struct vm *vm, enum vm_end end)
 	case VM_END_REBOOT:
 		return EXIT_REBOOT;
 	case VM_END_PANIC:
+	case VM_END_EARLY_HALT:
 	case VM_END_TRIPLE_FAULT:
 		return EXIT_PANIC;
 	case VM_END_EXIT_PORT:

@@ -18,11 +18,12 @@
 enum { WIDTH = 80, OPTION_COLUMN = 28, WORD_COLUMN = 22 };
 
 static const char *const exit_codes[] = {
-	[EXIT_POWEROFF] = "the guest powered off, or its flat program halted",
+	[EXIT_POWEROFF] = "the guest powered off, or halted for good",
 	[EXIT_HOST] = "the host failed: KVM, memory or a file",
 	[EXIT_USAGE] = "bad usage, or an image that cannot be booted",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
-	[EXIT_PANIC] = "the guest panicked: by pvpanic, a triple fault, or a reboot after a panic",
+	[EXIT_PANIC] = "the guest panicked: by pvpanic, a triple fault, a reboot after a panic, or "
+		       "five boots in a row that did not get to user space",
 	[EXIT_KVM_INTERNAL] = "KVM could not go on (internal error)",
 	[EXIT_QUIT] = "ended from the console by Ctrl-A x, or by `bantam stop`",
 	[EXIT_NO_VM] = "no VM of that name runs, or it cannot be reached",

@@ -387,6 +387,22 @@ void machine_check_halted(struct machine *m)
 		vcpu_check_halted(m->vcpus[0]);
 }
 
+bool machine_is_halted(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		if (!vcpu_sleeps_for_ever(m->vcpus[i]))
+			return false;
+	return true;
+}
+
+bool machine_reached_user_space(struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		if (vcpu_has_user_pages(m->vcpus[i], m->mem))
+			return true;
+	return false;
+}
+
 bool machine_has_panic_mark(const struct machine *m)
 {
 	uint16_t flag = 0;

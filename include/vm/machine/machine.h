@@ -77,8 +77,13 @@ int machine_resume(struct machine *machine, bool catch_up, struct error *err);
 
 void machine_power_button(struct machine *machine);
 
-/* For flat guests: looks whether the first vCPU sleeps for ever, see vcpu_check_halted. */
+/* Looks whether the first vCPU sleeps for ever, see vcpu_check_halted. */
 void machine_check_halted(struct machine *machine);
+
+/* Both after machine_stop: whether all vCPUs sleep for ever; whether one has a program in memory.
+ */
+bool machine_is_halted(struct machine *machine);
+bool machine_reached_user_space(struct machine *machine);
 
 /* True when the guest's kernel left the mark of "reboot=panic_warm" behind. */
 bool machine_has_panic_mark(const struct machine *machine);
