@@ -157,11 +157,9 @@ def net(rows: list[Row]) -> list[str]:
 def memory(rows: list[Row]) -> list[str]:
     lines = []
     for row in rows:
-        value = row["value"]
-        lines.append([
-            row["vmm"], *([f"{value['Pss']:.1f}", f"{value['Private_Dirty']:.1f}",
-                           str(value["Threads"])] if value else ["–"] * 3)
-        ])
+        value = row["value"] or {}
+        sizes = [f"{value[key]:.1f}" if key in value else "–" for key in ("Pss", "Private_Dirty")]
+        lines.append([row["vmm"], *sizes, str(value.get("Threads", "–"))])
     out = ["## Memory", "",
            "Beside the guest's own: console, two disks, guest at rest. Goal: 2.0 and 0.3 MB.", ""]
     return out + table(["VMM", "PSS, MB", "private dirty, MB", "threads"], lines)
