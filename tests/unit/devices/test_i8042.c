@@ -9,7 +9,6 @@
 
 #include "devices/i8042.h"
 #include "fakes/fake_machine.h"
-#include "fakes/port_ops.h"
 #include "vm/core/bus.h"
 
 enum { DATA = 0x60, CMD = 0x64, GSI = 1 };
@@ -19,11 +18,11 @@ struct fixture {
 	struct i8042 *kbd;
 };
 
+#include "fakes/port_rig.h"
+
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	fake_machine_create(&f->machine);
+	struct fixture *f = fixture_create();
 	struct i8042_config config = {.pio = f->machine.pio,
 		.irq = fake_machine_irq(&f->machine, GSI),
 		.power = fake_machine_power(&f->machine)};
@@ -39,27 +38,14 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	i8042_destroy(f->kbd);
-	fake_machine_destroy(&f->machine);
-	free(f);
+	fixture_destroy(f);
 	return 0;
-}
-
-static uint8_t in(struct fixture *f, uint16_t port)
-{
-	return fake_machine_in(&f->machine, port);
-}
-
-static void out(struct fixture *f, uint16_t port, uint8_t value)
-{
-	fake_machine_out(&f->machine, port, value);
 }
 
 static unsigned int resets(const struct fixture *f)
 {
 	return f->machine.power.count[POWER_RESET];
 }
-
-#define RUN(f, table) PORT_OPS_RUN(&(f)->machine, GSI, table)
 
 static void commands(void **state)
 {

@@ -12,7 +12,6 @@
 #include "devices/serial/uart.h"
 #include "fakes/fake_chardev.h"
 #include "fakes/fake_machine.h"
-#include "fakes/port_ops.h"
 #include "vm/core/bus.h"
 
 /* clang-format off */
@@ -27,11 +26,11 @@ struct fixture {
 	struct uart *uart;
 };
 
+#include "fakes/port_rig.h"
+
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	fake_machine_create(&f->machine);
+	struct fixture *f = fixture_create();
 	fake_chardev_init(&f->dev);
 	struct uart_config config = {.name = "com1",
 		.pio = f->machine.pio,
@@ -51,19 +50,8 @@ static int teardown(void **state)
 
 	uart_destroy(f->uart);
 	fake_chardev_fini(&f->dev);
-	fake_machine_destroy(&f->machine);
-	free(f);
+	fixture_destroy(f);
 	return 0;
-}
-
-static uint8_t in(struct fixture *f, uint16_t port)
-{
-	return fake_machine_in(&f->machine, port);
-}
-
-static void out(struct fixture *f, uint16_t port, uint8_t value)
-{
-	fake_machine_out(&f->machine, port, value);
 }
 
 /* As a driver that opens the port: from now on the receiver takes what comes. */
@@ -72,13 +60,6 @@ static void raise_rts(struct fixture *f)
 	out(f, MCR, 0x02);
 	out(f, MCR, 0x00);
 }
-
-static bool irq(const struct fixture *f)
-{
-	return f->machine.lines[GSI].level;
-}
-
-#define RUN(f, table) PORT_OPS_RUN(&(f)->machine, GSI, table)
 
 static void registers_hold_what_they_should(void **state)
 {

@@ -9,7 +9,6 @@
 
 #include "devices/time/pit.h"
 #include "fakes/fake_machine.h"
-#include "fakes/port_ops.h"
 #include "vm/core/bus.h"
 
 enum { CH0 = 0x40, CH1 = 0x41, CH2 = 0x42, CTL = 0x43, P61 = 0x61, GSI = 0 };
@@ -21,11 +20,11 @@ struct fixture {
 	struct fake_line *line;
 };
 
+#include "fakes/port_rig.h"
+
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	fake_machine_create(&f->machine);
+	struct fixture *f = fixture_create();
 	struct pit_config config = {.pio = f->machine.pio,
 		.irq = fake_machine_irq(&f->machine, GSI),
 		.clock = &f->machine.clock.clock};
@@ -43,20 +42,8 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	pit_destroy(f->pit);
-	assert_int_equal(fake_clock_armed(&f->machine.clock), 0);
-	fake_machine_destroy(&f->machine);
-	free(f);
+	fixture_destroy(f);
 	return 0;
-}
-
-static uint8_t in(struct fixture *f, uint16_t port)
-{
-	return fake_machine_in(&f->machine, port);
-}
-
-static void out(struct fixture *f, uint16_t port, uint8_t value)
-{
-	fake_machine_out(&f->machine, port, value);
 }
 
 /* Nanoseconds from creation until the middle of a tick. */
