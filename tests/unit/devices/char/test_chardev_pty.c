@@ -11,9 +11,7 @@
 
 #include <cmocka.h>
 
-#include "char_fixture.h"
-
-enum { MEGABYTE = 1 << 20 };
+#include "peer_cases.h"
 
 static int setup(void **state)
 {
@@ -164,21 +162,10 @@ static void test_short_visit(void **state)
 static void test_megabyte_both_ways(void **state)
 {
 	struct char_fixture *fix = *state;
-	uint8_t *data = malloc(MEGABYTE);
-	struct char_feeder *feeder;
 	int fd = open_slave(fix);
 
 	let_pass(fix);
-	char_fixture_check_output(fix, fd, MEGABYTE, 1000);
-	char_fixture_pattern(data, MEGABYTE);
-	fix->room = 16;
-	feeder = char_feed(fd, data, MEGABYTE);
-	for (int i = 0; fix->rx_len < MEGABYTE && i < 20000; i++)
-		event_loop_step(fix->loop, 1);
-	char_feed_join(feeder);
-	assert_int_equal(fix->rx_len, MEGABYTE);
-	assert_memory_equal(fix->rx, data, MEGABYTE);
-	free(data);
+	peer_check_both_ways(fix, fd);
 	close(fd);
 }
 
@@ -186,20 +173,12 @@ static void test_megabyte_both_ways(void **state)
 static void test_stopped_reader(void **state)
 {
 	struct char_fixture *fix = *state;
-	uint8_t piece[500], *got;
 	int fd = open_slave(fix);
-	size_t n, total = 0;
+	uint8_t *got;
+	size_t total;
 
 	let_pass(fix);
-	memset(piece, 'p', sizeof(piece));
-	do {
-		n = chardev_write(fix->dev, piece, sizeof(piece));
-		total += n;
-		assert_true(total < MEGABYTE);
-	} while (n == sizeof(piece));
-	fake_clock_advance(&fix->clock, CHARDEV_STALL_NS);
-	assert_int_equal(fix->tx_ready, 1);
-	assert_int_equal(chardev_write(fix->dev, piece, sizeof(piece)), sizeof(piece));
+	total = peer_check_stopped_reader(fix);
 	got = malloc(total);
 	char_fixture_drain(fix, fd, got, total, 4096);
 	char_fixture_settle(fix);
@@ -215,17 +194,10 @@ static void test_stopped_reader(void **state)
 static void test_leaves_with_output_waiting(void **state)
 {
 	struct char_fixture *fix = *state;
-	uint8_t piece[500] = {0};
 	int fd = open_slave(fix);
 
 	let_pass(fix);
-	while (chardev_write(fix->dev, piece, sizeof(piece)) == sizeof(piece))
-		;
-	close(fd);
-	char_fixture_settle(fix);
-	assert_int_equal(fix->tx_ready, 1);
-	assert_int_equal(fix->disconnects, 1);
-	assert_int_equal(chardev_write(fix->dev, piece, sizeof(piece)), sizeof(piece));
+	peer_check_leaving(fix, fd);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -15,9 +15,7 @@
 
 #include <cmocka.h>
 
-#include "char_fixture.h"
-
-enum { MEGABYTE = 1 << 20 };
+#include "peer_cases.h"
 
 struct unix_fixture {
 	struct char_fixture base;
@@ -180,26 +178,12 @@ static void test_file(void **state)
 static void test_megabyte_both_ways(void **state)
 {
 	struct unix_fixture *f = *state;
-	struct char_fixture *fix = &f->base;
-	uint8_t *data = malloc(MEGABYTE);
-	struct char_feeder *feeder;
 	int fd;
 
 	open_dev(f);
 	fd = dial(f);
-	char_fixture_settle(fix);
-	char_fixture_check_output(fix, fd, MEGABYTE, 2000);
-	char_fixture_pattern(data, MEGABYTE);
-	data[0] = 1; /* Ctrl-A x means nothing here */
-	data[1] = 'x';
-	fix->room = 16;
-	feeder = char_feed(fd, data, MEGABYTE);
-	for (int i = 0; fix->rx_len < MEGABYTE && i < 20000; i++)
-		event_loop_step(fix->loop, 1);
-	char_feed_join(feeder);
-	assert_int_equal(fix->rx_len, MEGABYTE);
-	assert_memory_equal(fix->rx, data, MEGABYTE);
-	free(data);
+	char_fixture_settle(&f->base);
+	peer_check_both_ways(&f->base, fd);
 	close(fd);
 }
 
@@ -278,25 +262,27 @@ static void test_gone_with_input_read_late(void **state)
 	assert_int_equal(fix->disconnects, 1);
 }
 
+static void test_leaves_with_output_waiting(void **state)
+{
+	struct unix_fixture *f = *state;
+	int fd;
+
+	open_dev(f);
+	fd = dial(f);
+	char_fixture_settle(&f->base);
+	peer_check_leaving(&f->base, fd);
+}
+
 static void test_stopped_reader_leaves(void **state)
 {
 	struct unix_fixture *f = *state;
 	struct char_fixture *fix = &f->base;
-	uint8_t piece[1000] = {0};
-	size_t n, total = 0;
 	int fd;
 
 	open_dev(f);
 	fd = dial(f);
 	char_fixture_settle(fix);
-	do {
-		n = chardev_write(fix->dev, piece, sizeof(piece));
-		total += n;
-		assert_true(total < 4 * MEGABYTE);
-	} while (n == sizeof(piece));
-	fake_clock_advance(&fix->clock, CHARDEV_STALL_NS);
-	assert_int_equal(fix->tx_ready, 1);
-	assert_int_equal(chardev_write(fix->dev, piece, sizeof(piece)), sizeof(piece));
+	peer_check_stopped_reader(fix);
 	close(fd);
 	char_fixture_settle(fix);
 	assert_int_equal(fix->disconnects, 1);
@@ -319,6 +305,7 @@ int main(void)
 		TEST(test_half_close),
 		TEST(test_gone_with_input_unread),
 		TEST(test_gone_with_input_read_late),
+		TEST(test_leaves_with_output_waiting),
 		TEST(test_stopped_reader_leaves),
 	};
 
