@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The device side of a virtqueue, without a device, against the driver half. */
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -203,6 +204,24 @@ static void test_2_7_8_published_together(void **state)
 	}
 }
 
+/* One bit of the flags is for interrupts; others are for who knows what later. */
+static void test_2_7_7_flags(void **state)
+{
+	static const struct {
+		uint16_t flags;
+		bool interrupt;
+	} cases[] = {{0, true}, {1, false}, {0xfffe, true}, {0xffff, false}, {0, true}};
+
+	(void)state;
+	vqt_start(0, 16);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		memcpy(vqt_driver.q[0].avail, &(uint16_t){htole16(cases[i].flags)}, 2);
+		vdrv_add(&vqt_driver, 0, (struct vdrv_buf[]){{RIG_RAM_BASE, 1}}, 1, 0, false);
+		virtqueue_push(vqt, vqt_pop(), 0);
+		assert_int_equal(virtqueue_publish(vqt), cases[i].interrupt);
+	}
+}
+
 /* Whether an event in (from, to] was asked for, by counting. */
 static bool asked(uint16_t event, uint16_t from, uint16_t to)
 {
@@ -364,6 +383,7 @@ int main(void)
 		VQT_TEST(test_slots),
 		VQT_TEST(test_unpop),
 		VQT_TEST(test_2_7_8_published_together),
+		VQT_TEST(test_2_7_7_flags),
 		VQT_TEST(test_2_7_7_2_used_event),
 		VQT_TEST(test_2_7_10_notifications),
 		VQT_TEST(test_both_sides_at_once),
