@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "loader/image/bytes.h"
+
 struct signature {
 	uint32_t offset;
 	uint8_t len;
@@ -77,6 +79,33 @@ static bool matches(const struct image *image, const struct signature *sig)
 	       memcmp(found, sig->bytes, sig->len) == 0;
 }
 
+/*
+ * A unified kernel image is a PE program for EFI that has a kernel in a section of its own. Section
+ * headers of 40 bytes follow the headers: of the file, with their number at 6, and the optional
+ * one, whose size is at 20.
+ */
+static bool is_uki(const struct image *image)
+{
+	enum { PE_OFFSET = 0x3c, PE_SIZE = 24, SECTION_SIZE = 40, SECTIONS_MAX = 96 };
+	uint8_t head[PE_OFFSET + 4], pe[PE_SIZE], section[8];
+	uint64_t at;
+
+	if (image->size < sizeof(head) || image_read(image, 0, head, sizeof(head), NULL) ||
+		memcmp(head, "MZ", 2) != 0)
+		return false;
+	at = get_le32(head + PE_OFFSET);
+	if (!range_ok(at, sizeof(pe), image->size) || image_read(image, at, pe, sizeof(pe), NULL) ||
+		memcmp(pe, "PE\0\0", 4) != 0)
+		return false;
+	at += sizeof(pe) + get_le16(pe + 20);
+	for (unsigned int i = 0; i < MIN(get_le16(pe + 6), SECTIONS_MAX); i++, at += SECTION_SIZE)
+		if (range_ok(at, sizeof(section), image->size) &&
+			!image_read(image, at, section, sizeof(section), NULL) &&
+			!memcmp(section, ".linux\0", sizeof(section)))
+			return true;
+	return false;
+}
+
 /* Printable text in its first bytes, as far as they go, with a letter of another script here and
  * there. */
 static bool is_text(const struct image *image)
@@ -110,6 +139,9 @@ static bool is_zero(const struct image *image)
 
 const char *magic_describe(const struct image *image)
 {
+	if (is_uki(image))
+		return "a unified kernel image (UKI): take its parts, by objcopy -O binary -j "
+		       ".linux FILE vmlinuz, and the same with .initrd and .cmdline";
 	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
 		if (matches(image, &signatures[i]))
 			return signatures[i].text;
