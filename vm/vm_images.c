@@ -181,6 +181,21 @@ static int compose_cmdline(struct vm *vm, struct error *err)
 	return cmdline_compose(own, &defaults, vm->cmdline, CMDLINE_SIZE, err);
 }
 
+/* Firecracker's usual words, say: the guest would not find its root, and not say why. */
+static void warn_of_words(const struct vm *vm)
+{
+	const struct config *config = vm->config;
+	const struct cmdline_hidden *hidden = cmdline_hides(vm->cmdline, config->transport);
+
+	if (hidden && !config->flat &&
+		(config->num_disks || config->num_nets || config->num_ports || config->rng ||
+			config->balloon || config->console == CONSOLE_VIRTIO))
+		log_msg(vm->log, LOG_WARN,
+			"%s on the kernel command line hides the guest's virtio devices (disks, "
+			"networks...): %s",
+			hidden->word, hidden->way);
+}
+
 static int open_initrd(struct vm *vm, const char *path, struct error *err)
 {
 	int rc = image_open(path, &vm->initrds[vm->num_initrds], err);
@@ -212,6 +227,8 @@ int vm_images_open(struct vm *vm, struct error *err)
 
 	if (!rc)
 		rc = compose_cmdline(vm, err);
+	if (!rc)
+		warn_of_words(vm);
 	for (unsigned int i = 0; !rc && i < vm->config->num_initrds; i++)
 		rc = open_initrd(vm, vm->config->initrds[i], err);
 	return rc < 0 ? rc : open_default_initrd(vm, path, err);

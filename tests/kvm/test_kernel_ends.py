@@ -107,6 +107,24 @@ def test_old_kernels_get_no_panic_mode(
 
 
 @pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (["-a", "reboot=k panic=1 pci=off", "--rng"], 1),
+        (["-a", "pci=off nolapic acpi=off", "--rng"], 1),
+        (["-a", "pci=off", "--rng", "--transport", "mmio"], 0),
+        (["-a", "acpi=off", "--console", "virtio", "--transport", "mmio"], 1),
+        (["-a", "pci=off"], 0),
+    ],
+)
+def test_words_that_hide_devices(
+    command: Bantam, kernel: Callable[..., str], options: list[str], lines: int
+) -> None:
+    result = command.command("run", "--dry-run", "-m", "16M", "-k", kernel(HALT), *options)
+    assert result.returncode == OK, result.stderr
+    assert result.stderr.count(b"hides the guest's virtio devices") == lines
+
+
+@pytest.mark.parametrize(
     ("code", "options"),
     [
         (RESET, []),

@@ -6,6 +6,7 @@
 #ifndef BANTAM_VM_CONFIG_CMDLINE_H
 #define BANTAM_VM_CONFIG_CMDLINE_H
 
+#include "vm/config/config.h"
 #include "vm/core/base.h"
 
 struct error;
@@ -54,5 +55,13 @@ int cmdline_compose(const char *user, const struct cmdline_defaults *defaults, c
  * mode that it leaves in memory tells them apart then.
  */
 bool cmdline_marks_panic(const char *cmdline);
+
+/* A word that hides the devices, and the way out, for a person. */
+struct cmdline_hidden {
+	const char *word, *way;
+};
+
+/* The first such word on a whole command line, NULL for none. Static. */
+const struct cmdline_hidden *cmdline_hides(const char *cmdline, enum transport transport);
 
 #endif

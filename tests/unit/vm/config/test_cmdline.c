@@ -288,6 +288,36 @@ static void items(void **state)
 	assert_true(cmdline_has_item("pci=", "pci", ""));
 }
 
+static void hidden_devices(void **state)
+{
+	static const struct {
+		const char *cmdline;
+		enum transport transport;
+		const char *word;
+	} cases[] = {
+		{"console=ttyS0 reboot=k panic=1 pci=off", TRANSPORT_PCI, "pci=off"},
+		{"pci=noearly,off", TRANSPORT_PCI, "pci=off"},
+		{"pci=off", TRANSPORT_MMIO, NULL},
+		{"pci=off acpi=off", TRANSPORT_MMIO, "acpi=off"},
+		{"acpi=off", TRANSPORT_PCI, "acpi=off"},
+		{"acpi=off nolapic pci=off", TRANSPORT_MMIO_CMDLINE, NULL},
+		{"nolapic", TRANSPORT_PCI, "nolapic"},
+		{"nolapic_timer pci=noacpi acpi=force -- pci=off", TRANSPORT_PCI, NULL},
+		{"", TRANSPORT_PCI, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct cmdline_hidden *hidden =
+			cmdline_hides(cases[i].cmdline, cases[i].transport);
+
+		if (!hidden != !cases[i].word)
+			fail_msg("'%s'", cases[i].cmdline);
+		if (hidden)
+			assert_string_equal(hidden->word, cases[i].word);
+	}
+}
+
 /* A default word that drops itself when a user repeats it, and says why it is there. */
 static void table(void **state)
 {
@@ -319,6 +349,7 @@ int main(void)
 		cmocka_unit_test(keys),
 		cmocka_unit_test(panic_mark),
 		cmocka_unit_test(items),
+		cmocka_unit_test(hidden_devices),
 		cmocka_unit_test(table),
 	};
 
