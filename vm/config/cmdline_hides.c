@@ -5,7 +5,10 @@
 
 enum { PCI = 1 << TRANSPORT_PCI, MMIO = 1 << TRANSPORT_MMIO };
 
-/* Over PCI devices need PCI itself, ACPI to tell of it, and the local APIC for their interrupts. */
+/*
+ * Over PCI devices need PCI itself, ACPI to tell of it, and the local APIC for their interrupts;
+ * over MMIO ACPI, and both APICs. Tried with Debian 12's kernel.
+ */
 static const struct {
 	const char *key, *item; /* item: NULL for a word without a value */
 	unsigned int transports;
@@ -13,7 +16,8 @@ static const struct {
 } table[] = {
 	{"pci", "off", PCI, {"pci=off", "leave it out, or take --transport mmio"}},
 	{"acpi", "off", PCI | MMIO, {"acpi=off", "leave it out"}},
-	{"nolapic", NULL, PCI, {"nolapic", "leave it out"}},
+	{"nolapic", NULL, PCI | MMIO, {"nolapic", "leave it out"}},
+	{"noapic", NULL, MMIO, {"noapic", "leave it out"}},
 };
 
 const struct cmdline_hidden *cmdline_hides(const char *cmdline, enum transport transport)

@@ -302,6 +302,9 @@ static void hidden_devices(void **state)
 		{"acpi=off", TRANSPORT_PCI, "acpi=off"},
 		{"acpi=off nolapic pci=off", TRANSPORT_MMIO_CMDLINE, NULL},
 		{"nolapic", TRANSPORT_PCI, "nolapic"},
+		{"nolapic", TRANSPORT_MMIO, "nolapic"},
+		{"noapic", TRANSPORT_PCI, NULL},
+		{"noapic", TRANSPORT_MMIO, "noapic"},
 		{"nolapic_timer pci=noacpi acpi=force -- pci=off", TRANSPORT_PCI, NULL},
 		{"", TRANSPORT_PCI, NULL},
 	};
