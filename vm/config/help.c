@@ -22,8 +22,7 @@ static const char *const exit_codes[] = {
 	[EXIT_HOST] = "the host failed: KVM, memory or a file",
 	[EXIT_USAGE] = "bad usage, or an image that cannot be booted",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
-	[EXIT_PANIC] = "the guest panicked: by pvpanic, a triple fault, a reboot after a panic, or "
-		       "five boots in a row that did not get to user space",
+	[EXIT_PANIC] = "the guest panicked, or ended five times in a row before user space",
 	[EXIT_KVM_INTERNAL] = "KVM could not go on (internal error)",
 	[EXIT_QUIT] = "ended from the console by Ctrl-A x, or by `bantam stop`",
 	[EXIT_NO_VM] = "no VM of that name runs, or it cannot be reached",
