@@ -168,8 +168,16 @@ static uint64_t now_ns(const struct vm *vm)
 
 int vm_start_vcpus(struct vm *vm, struct error *err)
 {
-	vm_halt_watch(vm);
-	return machine_start(vm->machine, err);
+	const bool soon = vm->config->flat;
+	int rc;
+
+	/* A kernel does not halt at once: its start need not wait for the timer. */
+	if (soon)
+		vm_halt_watch(vm);
+	rc = machine_start(vm->machine, err);
+	if (!rc && !soon)
+		vm_halt_watch(vm);
+	return rc;
 }
 
 /* A flat program's memory is its own, and says nothing. */
