@@ -142,6 +142,33 @@ def test_between_guests(
         assert guests[receiver].end(TRANSFER) == want
 
 
+def pairs_in_use(guest: Guest) -> int:
+    names = guest.run("ls /sys/class/net/eth0/queues").split()
+    count = len(names) // 2
+    assert sorted(names) == sorted(f"{way}-{n}" for way in ("rx", "tx") for n in range(count))
+    return count
+
+
+def exchange(guest: Guest, services: Services, lan: str, flows: int, pieces: int) -> None:
+    """So many flows at once to the host, then as many from there; each arrives whole."""
+    with inside(lan):
+        servers = [services.listen(HERE) for _ in range(flows)]
+    sums = [services.start(receive, server) for server in servers]
+    send = " ".join(f"pieces {pieces} | nc {HERE} {port_of(server)} &" for server in servers)
+    guest.run(send + " wait", timeout=TRANSFER)
+    want = guest.run(f"pieces {pieces} | md5sum").split()[0]
+    assert [there.result(TRANSFER) for there in sums] == [want] * flows
+    for seed, server in enumerate(servers):
+        services.start(provide, server, seed, pieces)
+    get = " ".join(
+        f"nc {HERE} {port_of(server)} </dev/null | md5sum >/tmp/{n} &"
+        for n, server in enumerate(servers)
+    )
+    guest.run(get + " wait", timeout=TRANSFER)
+    for seed in range(flows):
+        assert guest.run(f"cat /tmp/{seed}").split()[0] == md5(stream(seed, pieces))
+
+
 @pytest.mark.parametrize("queues,cpus,vhost", [(2, 4, "off"), (4, 2, "off"), (4, 4, "on")])
 def test_queues(
     start: Callable[..., Guest], services: Services, lan: str, queues: int, cpus: int, vhost: str
@@ -150,29 +177,51 @@ def test_queues(
     guest = start(2, f"queues={queues}", vhost=vhost, options=("-c", str(cpus)))
     make_stream(guest)
     used = min(queues, cpus)
-    names = guest.run("ls /sys/class/net/eth0/queues").split()
-    assert sorted(names) == sorted(f"{way}-{n}" for way in ("rx", "tx") for n in range(used))
-    flows = range(8)
-    with inside(lan):
-        servers = [services.listen(HERE) for _ in flows]
-    sums = [services.start(receive, server) for server in servers]
-    send = "; ".join(f"pieces 2 | nc {HERE} {port_of(server)} &" for server in servers)
-    guest.run(send.replace("&;", "&") + " wait", timeout=TRANSFER)
-    want = guest.run("pieces 2 | md5sum").split()[0]
-    assert [there.result(TRANSFER) for there in sums] == [want] * len(flows)
-    for seed, server in enumerate(servers):
-        services.start(provide, server, seed, 2)
-    get = " ".join(
-        f"nc {HERE} {port_of(server)} </dev/null | md5sum >/tmp/{n} &"
-        for n, server in enumerate(servers)
-    )
-    guest.run(get + " wait", timeout=TRANSFER)
-    for seed in flows:
-        assert guest.run(f"cat /tmp/{seed}").split()[0] == md5(stream(seed, 2))
+    assert pairs_in_use(guest) == used
+    exchange(guest, services, lan, 8, 2)
     lines = guest.run("grep virtio0 /proc/interrupts").splitlines()
     counts = {line.split()[-1]: sum(map(int, line.split()[1 : cpus + 1])) for line in lines}
     inputs = [counts[f"virtio0-input.{n}"] for n in range(used)]
     assert sum(count > 0 for count in inputs) > 1, counts
+
+
+# What `ethtool -L eth0 combined N` does: SIOCETHTOOL with ETHTOOL_SCHANNELS, in the perl that every
+# Debian has.
+SET_CHANNELS = """cat >/tmp/channels <<'END'
+socket(S, 2, 2, 0) or die "socket: $!";
+$channels = pack("L9", 0x3d, (0) x 7, shift);
+$request = pack("a16 P x32", "eth0", $channels);
+ioctl(S, 0x8946, $request) or die "ioctl: $!";
+END"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vhost", VHOST)
+def test_pairs_come_and_go(
+    start: Callable[..., Guest], services: Services, lan: str, debian: Path, vhost: str
+) -> None:
+    """A pair out of use and back again, under the same driver and under its next starts."""
+    guest = start(2, "queues=2", vhost=vhost, options=("-c", "2", *iperf_disk(debian)))
+    make_stream(guest)
+    guest.run("modprobe virtio_blk; mkdir /m; mount -t ext4 -o ro /dev/vda /m")
+    guest.run("mount -t tmpfs tmpfs /m/tmp")
+    guest.run(SET_CHANNELS)
+    guest.run("cp /tmp/channels /m/tmp")
+    driver = "/sys/bus/virtio/drivers/virtio_net"
+    device = guest.run(f"cd {driver}; ls -d virtio*; cd /").strip()
+    exchange(guest, services, lan, 4, 1)
+    for again in (True, False):
+        assert pairs_in_use(guest) == 2
+        for pairs in (1, 2):
+            said = guest.run(f"chroot /m perl /tmp/channels {pairs}; echo status $?")
+            assert said == "status 0\n"
+            assert pairs_in_use(guest) == pairs
+            assert " 0% packet loss" in guest.run(f"ping -c 3 {HERE}")
+        exchange(guest, services, lan, 4, 1)
+        if again:
+            guest.run(f"echo {device} >{driver}/unbind; echo {device} >{driver}/bind")
+            set_address(guest, "10.9.0.2/24")
+    assert "eth0" not in guest.run("dmesg | grep -i 'timed out\\|watchdog\\|bug:'")
 
 
 @pytest.mark.slow
