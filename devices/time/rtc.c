@@ -11,7 +11,10 @@
  * The CMOS holds what firmware would have put there: memory sizes, the equipment byte, the
  * checksum over 0x10..0x2d (IBM PC/AT technical reference; from 0x34 on as Bochs and QEMU have it).
  *
- * Locking: one mutex, held while the line is set.
+ * ACPI's fixed hardware hears of the alarm as well (ACPI 6.4, 4.8.2.4): a guest that sleeps has IRQ
+ * 8 masked, and wakes by the SCI.
+ *
+ * Locking: one mutex, held while the lines are set.
  */
 #include "devices/time/rtc.h"
 
@@ -48,7 +51,7 @@ struct rtc {
 	pthread_mutex_t lock; /* guards all below */
 	struct rtc_chip chip;
 	uint8_t index;
-	bool irq_level, timer_armed;
+	bool irq_level, alarm_level, timer_armed;
 };
 
 /* With the lock held: the line and the timer follow from the chip's state. */
@@ -60,6 +63,10 @@ static void update(struct rtc *rtc, uint64_t now)
 	if (level != rtc->irq_level) {
 		rtc->irq_level = level;
 		irq_line_set(&rtc->config.irq, level);
+	}
+	if (rtc_chip_alarm(&rtc->chip) != rtc->alarm_level) {
+		rtc->alarm_level = !rtc->alarm_level;
+		irq_line_set(&rtc->config.alarm, rtc->alarm_level);
 	}
 	if (rtc_chip_next_irq(&rtc->chip, now, &delay)) {
 		rtc->timer_armed = true;

@@ -145,6 +145,11 @@ bool rtc_chip_irq(const struct rtc_chip *chip)
 	return chip->regs[RTC_C] & chip->regs[RTC_B] & RTC_C_FLAGS;
 }
 
+bool rtc_chip_alarm(const struct rtc_chip *chip)
+{
+	return chip->regs[RTC_C] & chip->regs[RTC_B] & RTC_C_AF;
+}
+
 /* The chain's value when the crystal's cycle begins, rounded up. */
 static uint64_t cycle_start(uint64_t cycle)
 {

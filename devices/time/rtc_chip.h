@@ -67,6 +67,8 @@ void rtc_chip_write(struct rtc_chip *chip, unsigned int reg, uint8_t value, uint
 /* Raises the flags of what has happened by now. Reads and writes do it themselves. */
 void rtc_chip_settle(struct rtc_chip *chip, uint64_t now);
 bool rtc_chip_irq(const struct rtc_chip *chip);
+/* The alarm is among what interrupts. */
+bool rtc_chip_alarm(const struct rtc_chip *chip);
 
 /* How many ns after now an enabled interrupt whose flag is down comes. False: none will. */
 bool rtc_chip_next_irq(const struct rtc_chip *chip, uint64_t now, uint64_t *delay);

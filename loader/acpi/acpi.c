@@ -35,6 +35,7 @@ enum {
 
 	PM1_EVT_LEN = 4,
 	PM1_CNT_LEN = 2,
+	PM_TMR_LEN = 4,
 	CMOS_CENTURY = 0x32,
 
 	APIC_ID_MAX = 254, /* of a local APIC entry; 255 is "all" */
@@ -45,8 +46,8 @@ enum {
 enum {
 	FADT_WBINVD = 1 << 0,
 	FADT_PROC_C1 = 1 << 2,
-	FADT_SLP_BUTTON = 1 << 5, /* there is no fixed sleep button */
-	FADT_FIX_RTC = 1 << 6,	  /* the RTC's wake status is not in PM1 */
+	FADT_SLP_BUTTON = 1 << 5,  /* there is no fixed sleep button */
+	FADT_TMR_VAL_EXT = 1 << 8, /* the PM timer has 32 bits, not 24 */
 	FADT_RESET_REG_SUP = 1 << 10,
 };
 
@@ -186,14 +187,16 @@ static uint64_t build_ssdt(struct tables *t, unsigned int num_devices)
 	return at;
 }
 
-/* The power management part of the FADT: no SMI_CMD (ACPI mode is always on), PM timer or GPEs. */
+/* The power management part of the FADT: no SMI_CMD (ACPI mode is always on) or GPEs. */
 static void put_fadt_pm(struct tables *t, uint64_t at)
 {
 	put16(t, at + 46, LAYOUT_IRQ_SCI);
 	put32(t, at + 56, LAYOUT_PM1_EVT);
 	put32(t, at + 64, LAYOUT_PM1_CNT);
+	put32(t, at + 76, LAYOUT_PM_TIMER);
 	put8(t, at + 88, PM1_EVT_LEN);
 	put8(t, at + 89, PM1_CNT_LEN);
+	put8(t, at + 91, PM_TMR_LEN);
 	put16(t, at + 96, 0xffff); /* P_LVL2_LAT, P_LVL3_LAT: neither C2 nor C3 */
 	put16(t, at + 98, 0xffff);
 	put8(t, at + 108, CMOS_CENTURY);
@@ -201,6 +204,7 @@ static void put_fadt_pm(struct tables *t, uint64_t at)
 	put8(t, at + 128, 1); /* RESET_VALUE */
 	put_port(t, at + 148, LAYOUT_PM1_EVT, PM1_EVT_LEN * 8, 2);
 	put_port(t, at + 172, LAYOUT_PM1_CNT, PM1_CNT_LEN * 8, 2);
+	put_port(t, at + 208, LAYOUT_PM_TIMER, PM_TMR_LEN * 8, 3);
 }
 
 /* 5.2.9. X_FIRMWARE_CTRL stays 0, as it must beside a FIRMWARE_CTRL that is set. */
@@ -213,7 +217,8 @@ static uint64_t build_fadt(struct tables *t, uint64_t facs, uint64_t dsdt)
 	put_fadt_pm(t, at);
 	put16(t, at + 109, BOOT_LEGACY_DEVICES | BOOT_VGA_NOT_PRESENT);
 	put32(t, at + 112,
-		FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG_SUP);
+		FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT |
+			FADT_RESET_REG_SUP);
 	put8(t, at + 131, 4); /* FADT minor version */
 	put64(t, at + 140, gpa_of(dsdt));
 	finish(t, at, "FACP", 6);

@@ -92,6 +92,31 @@ def test_timers(vm: Callable[..., Guest]) -> None:
     assert "tsc_deadline_timer" in guest.run("cat /proc/cpuinfo")
 
 
+@pytest.mark.parametrize("linux", ["linux-12", "linux-13"])
+def test_clock_without_kvm(vm: Callable[..., Guest], linux: str) -> None:
+    """A kernel without kvm-clock measures the TSC by ACPI's timer, or goes by that."""
+    guest = vm("-a", "no-kvmclock", linux=linux).shell()
+    clock = "/sys/devices/system/clocksource/clocksource0/"
+    assert guest.run(f"cat {clock}current_clocksource").strip() in ("tsc", "acpi_pm")
+    available = guest.run(f"cat {clock}available_clocksource").split()
+    assert "acpi_pm" in available
+    assert "refined-jiffies" not in available
+    # five seconds by that clock against as many of the RTC's, which are the host's
+    since = "cat /sys/class/rtc/rtc0/since_epoch"
+    took = guest.run(f"a=$({since}); sleep 5; b=$({since}); echo $((b - a))")
+    assert 4 <= int(took) <= 15
+
+
+def test_alarm_wakes(vm: Callable[..., Guest]) -> None:
+    """The RTC's alarm ends a sleep (S0 idle), in which its interrupt is masked."""
+    guest = vm().shell()
+    assert "freeze" in guest.run("cat /sys/power/state")
+    guest.run("echo +4 > /sys/class/rtc/rtc0/wakealarm")
+    guest.run("echo freeze > /sys/power/state", timeout=120)
+    assert "PM: suspend exit" in guest.run("dmesg | tail -n 40")
+    assert guest.run("cat /sys/class/rtc/rtc0/wakealarm").strip() == ""
+
+
 def test_topology(vm: Callable[..., Guest]) -> None:
     """As many cores as CPUs in one package, each with an APIC id of its own."""
     guest = vm("-c", "4").shell()

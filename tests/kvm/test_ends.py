@@ -14,7 +14,7 @@ import pytest
 from tiny import INTERNAL, OK, PANIC, REBOOT, Bantam, Running
 
 # Keys of guests/ends.protected.S
-POWEROFF, HALT, KEYBOARD_RESET, ACPI_RESET, PVPANIC, TRIPLE_FAULT = b"phkavt"
+POWEROFF, HALT, KEYBOARD_RESET, ACPI_RESET, FAST_RESET, PVPANIC, TRIPLE_FAULT = b"phkafvt"
 
 
 def press(guest: Running, key: int) -> None:
@@ -29,6 +29,7 @@ def press(guest: Running, key: int) -> None:
         (HALT, "--on-poweroff=exit", OK, ""),
         (KEYBOARD_RESET, "--on-reboot=exit", REBOOT, "reboots"),
         (ACPI_RESET, "--on-reboot=exit", REBOOT, "reboots"),
+        (FAST_RESET, "--on-reboot=exit", REBOOT, "reboots"),
         (PVPANIC, "--on-panic=exit", PANIC, "panicked"),
         (TRIPLE_FAULT, "--on-panic=exit", PANIC, "triple fault"),
     ],

@@ -22,6 +22,7 @@ enum {
 	LEAF_CACHES = 4,
 	LEAF_TOPOLOGY = 0xB,
 	LEAF_TSC = 0x15,
+	LEAF_FREQUENCY = 0x16,
 	LEAF_TOPOLOGY2 = 0x1F,
 };
 
@@ -42,6 +43,9 @@ enum {
 /* KVM's LAPIC timer runs at 1 GHz. */
 #define APIC_BUS_HZ  1000000000u
 #define APIC_BUS_KHZ 1000000u
+#define BUS_MHZ	     100u
+
+#define VENDOR_GENU  0x756e6547u /* "Genu", of GenuineIntel */
 
 enum { MAX_ENTRIES = 256, SPARE_ENTRIES = 16 };
 
@@ -286,26 +290,44 @@ void cpuid_template_destroy(struct cpuid_template *t)
 	free(t);
 }
 
+/*
+ * Intel's own leaves, by which Linux knows the frequency without kvm-clock; of other processors it
+ * does not look there. An Intel host too old to have them is told to have them: the leaves between
+ * read as zeros.
+ */
+static void set_intel_tsc(struct cpuid_template *t, uint32_t tsc_khz)
+{
+	struct kvm_cpuid_entry2 *vendor = find(t, LEAF_VENDOR, 0), *e;
+
+	if (vendor && vendor->ebx == VENDOR_GENU && vendor->eax < LEAF_FREQUENCY)
+		vendor->eax = LEAF_FREQUENCY;
+	if (!vendor || vendor->eax < LEAF_TSC)
+		return;
+	/* TSC = crystal * ebx / eax; the crystal must be the LAPIC's clock, guests take it for
+	 * that. */
+	e = need(t, LEAF_TSC);
+	if (e) {
+		e->eax = APIC_BUS_KHZ;
+		e->ebx = tsc_khz;
+		e->ecx = APIC_BUS_HZ;
+	}
+	e = vendor->ebx == VENDOR_GENU ? need(t, LEAF_FREQUENCY) : NULL;
+	if (e) { /* base, maximum and bus, in MHz */
+		e->eax = (tsc_khz + 500) / 1000;
+		e->ebx = e->eax;
+		e->ecx = BUS_MHZ;
+	}
+}
+
 void cpuid_template_set_tsc(struct cpuid_template *t, uint32_t tsc_khz)
 {
 	struct kvm_cpuid_entry2 *hv = find(t, LEAF_HV_FREQUENCIES, 0);
-	const struct kvm_cpuid_entry2 *vendor = find(t, LEAF_VENDOR, 0);
-	struct kvm_cpuid_entry2 *tsc;
 
 	if (hv) {
 		hv->eax = tsc_khz;
 		hv->ebx = APIC_BUS_KHZ;
 	}
-	if (!vendor || vendor->eax < LEAF_TSC)
-		return;
-	/* TSC = crystal * ebx / eax; the crystal must be the LAPIC's clock, guests take it for
-	 * that. */
-	tsc = need(t, LEAF_TSC);
-	if (!tsc)
-		return;
-	tsc->eax = APIC_BUS_KHZ;
-	tsc->ebx = tsc_khz;
-	tsc->ecx = APIC_BUS_HZ;
+	set_intel_tsc(t, tsc_khz);
 }
 
 unsigned int cpuid_phys_bits(struct cpuid_template *t)

@@ -37,6 +37,11 @@ static const struct cmdline_default defaults_table[] = {
 	{.word = "initcall_blacklist=jent_mod_init",
 		.keys = {"initcall_blacklist", "fips"},
 		.reason = "no random numbers from the CPU's timing, whose test takes long, too"},
+	{.word = "initcall_blacklist=init_acpi_pm_clocksource",
+		.keys = {"initcall_blacklist", "no-kvmclock", "clocksource", "tsc", "notsc"},
+		.reason =
+			"no trial of ACPI's timer as a clock, 4.5 ms that kvm-clock need not wait "
+			"for"},
 	{.word = "pci=noearly",
 		.keys = {"pci"},
 		.reason = "no search for faults of chipsets, which exits at each place"},

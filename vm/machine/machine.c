@@ -17,6 +17,7 @@
 #include "devices/exit_port.h"
 #include "devices/i8042.h"
 #include "devices/pci/pci.h"
+#include "devices/port92.h"
 #include "devices/pvpanic.h"
 #include "devices/serial/uart.h"
 #include "devices/time/pit.h"
@@ -146,6 +147,15 @@ static int build_uarts(struct machine *m)
 	return rc;
 }
 
+/* No guest runs before there is an ACPI PM block. */
+static void set_alarm(void *opaque, bool level)
+{
+	struct machine *m = opaque;
+
+	if (level && m->acpi_pm)
+		acpi_pm_rtc_alarm(m->acpi_pm);
+}
+
 static int build_legacy(struct machine *m)
 {
 	uint64_t memory = m->env.config->memory;
@@ -154,12 +164,14 @@ static int build_legacy(struct machine *m)
 	const struct rtc_config rtc = {
 		.pio = m->pio,
 		.irq = machine_wire(m, LAYOUT_IRQ_RTC),
+		.alarm = {.set = set_alarm, .opaque = m},
 		.clock = m->env.clock,
 		.ram_below_4g = MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
 		.ram_above_4g = memory - MIN(memory, (uint64_t)LAYOUT_LOW_RAM_END),
 	};
 	const struct i8042_config kbd = {
 		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_KBD), .power = m->env.power};
+	const struct port92_config port92 = {.pio = m->pio, .power = m->env.power};
 	const struct pvpanic_config pvpanic = {.pio = m->pio, .power = m->env.power};
 	int rc = pit_create(&pit, &m->pit);
 
@@ -167,6 +179,8 @@ static int build_legacy(struct machine *m)
 		rc = rtc_create(&rtc, &m->rtc);
 	if (!rc)
 		rc = i8042_create(&kbd, &m->i8042);
+	if (!rc)
+		rc = port92_create(&port92, &m->port92);
 	return rc < 0 ? rc : pvpanic_create(&pvpanic, &m->pvpanic);
 }
 
@@ -176,6 +190,7 @@ static int build_acpi_pm(struct machine *m)
 		.pio = m->pio,
 		.sci = machine_wire(m, LAYOUT_IRQ_SCI),
 		.power = m->env.power,
+		.clock = m->env.clock,
 		.presence = LAYOUT_PRESENT_PVPANIC,
 	};
 
@@ -333,10 +348,11 @@ void machine_destroy(struct machine *m)
 	machine_destroy_virtio(m);
 	exit_port_destroy(m->exit_port);
 	pci_bus_destroy(m->pci);
-	acpi_pm_destroy(m->acpi_pm);
 	pvpanic_destroy(m->pvpanic);
+	port92_destroy(m->port92);
 	i8042_destroy(m->i8042);
-	rtc_destroy(m->rtc);
+	rtc_destroy(m->rtc); /* its alarm goes to the next one */
+	acpi_pm_destroy(m->acpi_pm);
 	pit_destroy(m->pit);
 	for (size_t i = 0; i < ARRAY_SIZE(m->uarts); i++)
 		uart_destroy(m->uarts[i]);

@@ -43,6 +43,7 @@ struct machine {
 	struct pit *pit;
 	struct rtc *rtc;
 	struct i8042 *i8042;
+	struct port92 *port92;
 	struct pvpanic *pvpanic;
 	struct exit_port *exit_port; /* or NULL */
 	struct acpi_pm *acpi_pm;

@@ -17,6 +17,7 @@ struct rtc;
 struct rtc_config {
 	struct bus *pio;
 	struct irq_line irq;	   /* IRQ 8 */
+	struct irq_line alarm;	   /* high while the alarm is what interrupts */
 	const struct clock *clock; /* not owned */
 	uint64_t ram_below_4g;	   /* bytes, for the CMOS memory size registers */
 	uint64_t ram_above_4g;

@@ -65,6 +65,7 @@
 #define LAYOUT_I8042_CMD    0x64
 #define LAYOUT_RTC_PORT	    0x70
 #define LAYOUT_POST_PORT    0x80
+#define LAYOUT_PORT92	    0x92 /* system control port A */
 #define LAYOUT_PIC2_PORT    0xA0
 #define LAYOUT_ELCR_PORT    0x4D0 /* of both PICs */
 #define LAYOUT_COM1_PORT    0x3F8
@@ -78,6 +79,7 @@
 #define LAYOUT_PM1_CNT	    0x604
 #define LAYOUT_PM_RESET	    0x608
 #define LAYOUT_PM_PRESENCE  0x60C /* dword: which optional devices the DSDT shows */
+#define LAYOUT_PM_TIMER	    0x610 /* dword, 3.579545 MHz */
 #define LAYOUT_PCI_CFG_PORT 0xCF8
 #define LAYOUT_EXIT_PORTS   4 /* of --exit-port, wherever that is */
 

@@ -19,6 +19,8 @@ wait:	movw $COM1 + UART_LSR, %dx
 	je keyboard_reset
 	cmpb $'a', %al
 	je acpi_reset
+	cmpb $'f', %al
+	je fast_reset
 	cmpb $'v', %al
 	je panic
 	cmpb $'t', %al
@@ -39,6 +41,9 @@ acpi_reset:
 	movw $LAYOUT_PM_RESET, %dx	/* the FADT's reset register and value */
 	movb $1, %al
 	outb %al, %dx
+	jmp stay
+fast_reset:
+	out8 LAYOUT_PORT92, 1
 	jmp stay
 panic:
 	movw $LAYOUT_PVPANIC_PORT, %dx

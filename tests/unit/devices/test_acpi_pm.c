@@ -32,7 +32,7 @@ static struct acpi_pm *pm;
 
 static int set_up(void **state)
 {
-	struct acpi_pm_config config = {.presence = PRESENCE};
+	struct acpi_pm_config config = {.presence = PRESENCE, .clock = &machine.clock.clock};
 
 	(void)state;
 	fake_machine_create(&machine);
@@ -72,7 +72,7 @@ static void test_registers(void **state)
 		R(4, LAYOUT_PM_PRESENCE, PRESENCE, IRQ_LOW, NULL),
 		R(2, LAYOUT_PM_PRESENCE + 1, 0x23a5, IRQ_LOW, "unaligned"),
 		R(1, LAYOUT_PM_RESET, 0, IRQ_LOW, "write-only"),
-		R(8, LAYOUT_PM_BASE + 0x10, 0, IRQ_LOW, "reserved"),
+		R(4, LAYOUT_PM_BASE + 0x14, 0, IRQ_LOW, "reserved"),
 		W(8, LAYOUT_PM_BASE + 0x18, UINT64_MAX, IRQ_LOW, NULL),
 		R(8, LAYOUT_PM_BASE + 0x18, 0, IRQ_LOW, NULL),
 	};
@@ -108,6 +108,49 @@ static void test_power_button(void **state)
 	acpi_pm_power_button(pm);
 	assert_int_equal(machine.lines[LAYOUT_IRQ_SCI].raised, 3);
 	PORT_OPS_RUN(&machine, LAYOUT_IRQ_SCI, at_once);
+}
+
+static void test_rtc_alarm(void **state)
+{
+	static const struct port_op ops[] = {
+		R(2, STS, 0x0400, IRQ_LOW, "not enabled"),
+		W(2, EN, 0x0400, IRQ_HIGH, "enabled: wakes"),
+		W(2, STS, 0x0400, IRQ_LOW, NULL),
+	};
+
+	(void)state;
+	acpi_pm_rtc_alarm(pm);
+	PORT_OPS_RUN(&machine, LAYOUT_IRQ_SCI, ops);
+}
+
+/* 3579545 ticks a second, of which the counter has 32 bits; its highest one turns in 599.93 s. */
+static void test_timer(void **state)
+{
+	static const struct port_op ops[] = {
+		R(4, LAYOUT_PM_TIMER, 0, IRQ_LOW, "from the start"),
+		{.op = OP_ADVANCE, .value = NSEC_PER_SEC},
+		R(4, LAYOUT_PM_TIMER, 3579545, IRQ_LOW, NULL),
+		W(4, LAYOUT_PM_TIMER, 7, IRQ_LOW, "read-only"),
+		R(4, LAYOUT_PM_TIMER, 3579545, IRQ_LOW, NULL),
+		R(1, LAYOUT_PM_TIMER + 2, 3579545 >> 16, IRQ_LOW, "by bytes"),
+		{.op = OP_ADVANCE, .value = 598 * NSEC_PER_SEC},
+		R(2, STS, 0, IRQ_LOW, NULL),
+		{.op = OP_ADVANCE, .value = NSEC_PER_SEC},
+		R(4, LAYOUT_PM_TIMER, 0x8003b698, IRQ_LOW, "600 s"),
+		R(2, STS, 1, IRQ_LOW, "TMR_STS, not enabled"),
+		W(2, STS, 1, IRQ_LOW, NULL),
+		R(2, STS, 0, IRQ_LOW, "once for each turn"),
+		W(2, EN, 1, IRQ_LOW, "enabled: an interrupt, without a look"),
+		{.op = OP_ADVANCE, .value = 599 * NSEC_PER_SEC, .irq = IRQ_LOW},
+		{.op = OP_ADVANCE, .value = NSEC_PER_SEC, .irq = IRQ_HIGH},
+		R(4, LAYOUT_PM_TIMER, 0x00076d30, IRQ_HIGH, "1200 s: it has wrapped"),
+		W(2, STS, 1, IRQ_LOW, NULL),
+		W(2, EN, 0, IRQ_LOW, NULL),
+	};
+
+	(void)state;
+	PORT_OPS_RUN(&machine, LAYOUT_IRQ_SCI, ops);
+	assert_int_equal(fake_clock_armed(&machine.clock), 0);
 }
 
 static void test_sleep(void **state)
@@ -189,6 +232,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_registers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_power_button, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rtc_alarm, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_timer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sleep, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reset, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),

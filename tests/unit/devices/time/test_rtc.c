@@ -17,6 +17,7 @@
 
 enum { INDEX = 0x70, DATA = 0x71, GSI = 8 };
 enum { A = 0x0a, REG_B = 0x0b, C = 0x0c, D = 0x0d, CENTURY = 0x32 };
+enum { ALARM = 15 }; /* stands for what ACPI is told */
 enum { SET = 0x80, PIE = 0x40, AIE = 0x20, UIE = 0x10, BINARY = 0x04, H24 = 0x02 };
 
 struct fixture {
@@ -30,6 +31,7 @@ static void create(struct fixture *f, uint64_t below, uint64_t above)
 {
 	struct rtc_config config = {.pio = f->machine.pio,
 		.irq = fake_machine_irq(&f->machine, GSI),
+		.alarm = fake_machine_irq(&f->machine, ALARM),
 		.clock = &f->machine.clock.clock,
 		.ram_below_4g = below,
 		.ram_above_4g = above};
@@ -426,8 +428,15 @@ static void alarms(void **state)
 		assert_false(f->line->level);
 		advance(f, 1);
 		assert_true(f->line->level);
+		assert_true(f->machine.lines[ALARM].level);
 		assert_int_equal(in(f, C) & 0xa0, 0xa0);
+		assert_false(f->machine.lines[ALARM].level);
 	}
+	/* Other interrupts are none of ACPI's business, and a flag that does not interrupt. */
+	out(f, REG_B, H24 | UIE);
+	advance(f, 2 * NSEC_PER_SEC);
+	assert_true(f->line->level);
+	assert_false(f->machine.lines[ALARM].level);
 	/* Found by polling, without a timer. */
 	out(f, REG_B, H24);
 	out(f, 0x01, 0x15);

@@ -35,7 +35,7 @@ static struct kvm_cpuid2 *intel_host(void)
 	const uint32_t indexed = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 	struct kvm_cpuid2 *c = new_leaves();
 
-	add(c, (struct kvm_cpuid_entry2){.function = 0, .eax = 0x1f});
+	add(c, (struct kvm_cpuid_entry2){.function = 0, .eax = 0x1f, .ebx = 0x756e6547});
 	add(c, (struct kvm_cpuid_entry2){.function = 1,
 		       .ebx = 0x05100800,
 		       .ecx = 1u << 21 | 1u << 28,
@@ -190,6 +190,29 @@ static void hypervisor(void **state)
 	/* TSC = ecx * ebx / eax */
 	e = leaf(c, 0x15, 0);
 	assert_true((uint64_t)e.ecx * e.ebx / e.eax == UINT64_C(2800000000));
+	e = leaf(c, 0x16, 0);
+	assert_int_equal(e.eax, 2800); /* MHz */
+	cpuid_template_destroy(t);
+}
+
+/* Older Intel processors lack the leaves of the frequency, by which Linux goes; on AMD it does not.
+ */
+static void frequency(void **state)
+{
+	struct kvm_cpuid2 *old = intel_host();
+	struct cpuid_template *t;
+
+	(void)state;
+	old->entries[0].eax = 0xd;
+	t = make(old, 1, NULL);
+	assert_int_equal(leaf(cpuid_for_vcpu(t, 0), 0, 0).eax, 0x16);
+	assert_int_equal(leaf(cpuid_for_vcpu(t, 0), 0x16, 0).eax, 2800);
+	assert_int_equal(leaf(cpuid_for_vcpu(t, 0), 0x15, 0).ecx, 1000000000);
+	cpuid_template_destroy(t);
+	t = make(amd_host(), 1, NULL);
+	assert_int_equal(leaf(cpuid_for_vcpu(t, 0), 0, 0).eax, 0xd);
+	for (unsigned int i = 0; i < cpuid_for_vcpu(t, 0)->nent; i++)
+		assert_false(cpuid_for_vcpu(t, 0)->entries[i].function == 0x16);
 	cpuid_template_destroy(t);
 }
 
@@ -221,6 +244,7 @@ int main(void)
 		cmocka_unit_test(caches),
 		cmocka_unit_test(amd),
 		cmocka_unit_test(hypervisor),
+		cmocka_unit_test(frequency),
 		cmocka_unit_test(masks),
 	};
 

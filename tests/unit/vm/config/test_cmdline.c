@@ -19,7 +19,8 @@
 #define MARK	"reboot=panic_warm"
 #define PANIC	STOP " " MARK
 #define TESTS	"cryptomgr.notests initcall_blacklist=jent_mod_init " EARLY
-#define EARLY	"pci=noearly " PORTS
+#define TIMER	"initcall_blacklist=init_acpi_pm_clocksource "
+#define EARLY	TIMER "pci=noearly " PORTS
 #define PORTS	"8250.nr_uarts=1"
 #define FAST	"loglevel=4 " TESTS
 
@@ -42,12 +43,20 @@ static const struct {
 		CONSOLE " " PANIC " " TESTS " earlyprintk=ttyS0 ignore_loglevel"},
 	{"fips=1", true, true, CONSOLE " " PANIC " loglevel=4 " EARLY " fips=1"},
 	{"initcall_blacklist=a,b", true, true,
-		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests " EARLY " initcall_blacklist=a,b"},
+		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests pci=noearly " PORTS
+			" initcall_blacklist=a,b"},
+	{"no-kvmclock", true, true,
+		CONSOLE " " PANIC " loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init "
+			"pci=noearly " PORTS " no-kvmclock"},
+	{"clocksource=acpi_pm", true, false,
+		PANIC " loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init "
+		      "pci=noearly " PORTS " clocksource=acpi_pm"},
 	{"pci=nomsi", false, true, "pci=nomsi"},
 	{"pci=nomsi", true, true,
-		CONSOLE " " PANIC
-			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " PORTS
-			" pci=nomsi"},
+		CONSOLE
+		" " PANIC
+		" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " TIMER PORTS
+		" pci=nomsi"},
 	{"pcie_aspm=off", true, true, CONSOLE " " PANIC " " FAST " pcie_aspm=off"},
 	{"console=tty0", true, true, PANIC " " FAST " console=tty0"},
 	{"console", true, true, PANIC " " FAST " console"},
@@ -58,9 +67,10 @@ static const struct {
 	{"panic=-1", true, true, CONSOLE " " MARK " " FAST " panic=-1"},
 	{"reboot=k", true, true, CONSOLE " " PANIC " " FAST " reboot=k"},
 	{"reboot=k panic=1 pci=off", true, true,
-		CONSOLE " " MARK
-			" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " PORTS
-			" reboot=k panic=1 pci=off"},
+		CONSOLE
+		" " MARK
+		" loglevel=4 cryptomgr.notests initcall_blacklist=jent_mod_init " TIMER PORTS
+		" reboot=k panic=1 pci=off"},
 	/* With these the mark would not be there, or not tell. */
 	{"reboot=w", true, true, CONSOLE " " STOP " " FAST " reboot=w"},
 	{"reboot=warm", true, true, CONSOLE " " STOP " " FAST " reboot=warm"},
@@ -118,11 +128,11 @@ static const struct {
 } devices[] = {
 	{"", {.hvc0 = true}, HVC " " PANIC " " FAST},
 	{"loglevel=4", {.serial1 = true, .serial2 = true},
-		CONSOLE " " PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init pci=noearly"
-			" loglevel=4"},
+		CONSOLE " " PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init " TIMER
+			"pci=noearly loglevel=4"},
 	{"8250.nr_uarts=4 quiet pci=x", {0},
-		PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init"
-		      " 8250.nr_uarts=4 quiet pci=x"},
+		PANIC " cryptomgr.notests initcall_blacklist=jent_mod_init " TIMER
+		      "8250.nr_uarts=4 quiet pci=x"},
 	{"", {.hvc0 = true, .serial1 = true}, HVC " " PANIC " " FAST},
 	{"console=ttyS0", {.hvc0 = true, .serial1 = true}, PANIC " " FAST " console=ttyS0"},
 	{"console=tty0", {.hvc0 = true}, PANIC " " FAST " console=tty0"},
@@ -190,7 +200,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 127 bytes, where 126 fit");
+				"the kernel command line is too long: 171 bytes, where 170 fit");
 		free(buf);
 	}
 }
