@@ -5,13 +5,15 @@
  *   RSDP -> XSDT -> FADT -> FACS, DSDT
  *                -> MADT
  *                -> MCFG
+ *                -> SSDT (processors, cpus.c)
  *                -> SSDT (virtio over MMIO)
  *
  * Everything is composed in a host buffer the size of the window, with the addresses it is going
  * to have, and copied to the guest at the end in one piece. Tables are written field by field with
- * put*(), little-endian, at the offsets that the specification prints, instead of laying packed
- * structures over the buffer: the offset is then visible next to the value, and nothing depends on
- * padding. A cursor that has run off the window only counts on; the end result is -ENOSPC.
+ * put*() (tables.c), little-endian, at the offsets that the specification prints, instead of laying
+ * packed structures over the buffer: the offset is then visible next to the value, and nothing
+ * depends on padding. A cursor that has run off the window only counts on; the end result is
+ * -ENOSPC.
  */
 #include "loader/acpi/acpi.h"
 
@@ -21,13 +23,13 @@
 
 #include "dsdt.h"
 #include "ssdt_virtio.h"
+#include "tables.h"
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
 #include "vm/core/layout.h"
 
 enum {
 	RSDP_LEN = 36,
-	HEADER_LEN = 36,
 	FADT_LEN = 276,
 	FACS_LEN = 64,
 	TABLE_ALIGN = 16,
@@ -60,86 +62,14 @@ enum {
 	BOOT_VGA_NOT_PRESENT = 1 << 2,
 };
 
-struct tables {
-	uint8_t *buf;  /* LAYOUT_ACPI_SIZE bytes, zeroed */
-	uint64_t used; /* may pass the size: then the tables do not fit */
-};
-
-static void put(struct tables *t, uint64_t at, uint64_t value, unsigned int size)
-{
-	if (!range_ok(at, size, LAYOUT_ACPI_SIZE))
-		return;
-	for (unsigned int i = 0; i < size; i++)
-		t->buf[at + i] = (uint8_t)(value >> (8 * i));
-}
-
-static void put8(struct tables *t, uint64_t at, uint8_t value)
-{
-	put(t, at, value, 1);
-}
-
-static void put16(struct tables *t, uint64_t at, uint16_t value)
-{
-	put(t, at, value, 2);
-}
-
-static void put32(struct tables *t, uint64_t at, uint32_t value)
-{
-	put(t, at, value, 4);
-}
-
-static void put64(struct tables *t, uint64_t at, uint64_t value)
-{
-	put(t, at, value, 8);
-}
-
-static void put_bytes(struct tables *t, uint64_t at, const void *src, size_t len)
-{
-	if (range_ok(at, len, LAYOUT_ACPI_SIZE))
-		memcpy(t->buf + at, src, len);
-}
-
 static uint64_t gpa_of(uint64_t at)
 {
 	return LAYOUT_ACPI_BASE + at;
 }
 
-/* Takes len bytes at the given alignment; returns their offset in the window. */
-static uint64_t reserve(struct tables *t, uint64_t len, uint64_t align)
-{
-	uint64_t at = ALIGN_UP(t->used, align);
-
-	t->used = at + len;
-	return at;
-}
-
-/* Makes the bytes of [at, at + len) add up to 0 by the one at sum_at. */
-static void checksum(struct tables *t, uint64_t at, uint64_t len, uint64_t sum_at)
-{
-	uint8_t sum = 0;
-
-	if (!range_ok(at, len, LAYOUT_ACPI_SIZE))
-		return;
-	t->buf[sum_at] = 0;
-	for (uint64_t i = 0; i < len; i++)
-		sum = (uint8_t)(sum + t->buf[at + i]);
-	t->buf[sum_at] = (uint8_t)-sum;
-}
-
-/* 5.2.6: the header all tables but RSDP and FACS have. Call when the table is complete. */
 static void finish(struct tables *t, uint64_t at, const char *signature, uint8_t revision)
 {
-	uint64_t len = t->used - at;
-
-	put_bytes(t, at, signature, 4);
-	put32(t, at + 4, (uint32_t)len);
-	put8(t, at + 8, revision);
-	put_bytes(t, at + 10, "BANTAM", 6);
-	put_bytes(t, at + 16, "BANTAM\0", 8);
-	put32(t, at + 24, 1);
-	put_bytes(t, at + 28, "BNTM", 4);
-	put32(t, at + 32, 1);
-	checksum(t, at, len, at + 9);
+	tables_finish(t, at, signature, revision, "BANTAM\0");
 }
 
 /* 5.2.3.2: a generic address structure in port space. access: 1 byte, 2 word, 3 dword. */
@@ -155,7 +85,7 @@ static void put_port(struct tables *t, uint64_t at, uint64_t port, uint8_t bits,
 /* 5.2.10. It has no checksum. */
 static uint64_t build_facs(struct tables *t)
 {
-	uint64_t at = reserve(t, FACS_LEN, FACS_ALIGN);
+	uint64_t at = tables_reserve(t, FACS_LEN, FACS_ALIGN);
 
 	put_bytes(t, at, "FACS", 4);
 	put32(t, at + 4, FACS_LEN);
@@ -165,7 +95,7 @@ static uint64_t build_facs(struct tables *t)
 
 static uint64_t build_dsdt(struct tables *t)
 {
-	uint64_t at = reserve(t, sizeof(dsdt_aml_code), TABLE_ALIGN);
+	uint64_t at = tables_reserve(t, sizeof(dsdt_aml_code), TABLE_ALIGN);
 
 	put_bytes(t, at, dsdt_aml_code, sizeof(dsdt_aml_code));
 	return at;
@@ -176,14 +106,14 @@ static uint64_t build_ssdt(struct tables *t, unsigned int num_devices)
 {
 	static const char count[] = "VCNT\x0A"; /* and a byte: what iasl makes of a byte constant */
 	const uint64_t len = sizeof(ssdt_virtio_aml_code);
-	const uint64_t at = reserve(t, len, TABLE_ALIGN);
+	const uint64_t at = tables_reserve(t, len, TABLE_ALIGN);
 	const uint8_t *name = memmem(ssdt_virtio_aml_code, len, count, sizeof(count) - 1);
 
 	assert(name && num_devices <= LAYOUT_VIRTIO_MMIO_MAX);
 	put_bytes(t, at, ssdt_virtio_aml_code, len);
 	put8(t, at + (uint64_t)(name - ssdt_virtio_aml_code) + sizeof(count) - 1,
 		(uint8_t)num_devices);
-	checksum(t, at, len, at + 9);
+	tables_checksum(t, at, len, at + 9);
 	return at;
 }
 
@@ -210,7 +140,7 @@ static void put_fadt_pm(struct tables *t, uint64_t at)
 /* 5.2.9. X_FIRMWARE_CTRL stays 0, as it must beside a FIRMWARE_CTRL that is set. */
 static uint64_t build_fadt(struct tables *t, uint64_t facs, uint64_t dsdt)
 {
-	uint64_t at = reserve(t, FADT_LEN, TABLE_ALIGN);
+	uint64_t at = tables_reserve(t, FADT_LEN, TABLE_ALIGN);
 
 	put32(t, at + 36, (uint32_t)gpa_of(facs));
 	put32(t, at + 40, (uint32_t)gpa_of(dsdt));
@@ -228,7 +158,7 @@ static uint64_t build_fadt(struct tables *t, uint64_t facs, uint64_t dsdt)
 /* Starts an interrupt controller structure (5.2.12) of this type and length. */
 static uint64_t madt_entry(struct tables *t, uint8_t type, uint8_t len)
 {
-	uint64_t at = reserve(t, len, 1);
+	uint64_t at = tables_reserve(t, len, 1);
 
 	put8(t, at, type);
 	put8(t, at + 1, len);
@@ -279,7 +209,7 @@ static void put_madt_level(struct tables *t, uint8_t irq)
 static uint64_t build_madt(struct tables *t, const struct acpi_config *config)
 {
 	static const uint8_t free_irqs[] = {LAYOUT_IRQ_FREE};
-	uint64_t start = reserve(t, HEADER_LEN + 8, TABLE_ALIGN), at;
+	uint64_t start = tables_reserve(t, ACPI_HEADER_LEN + 8, TABLE_ALIGN), at;
 
 	put32(t, start + 36, LAYOUT_LAPIC_BASE);
 	put32(t, start + 40, 1); /* PCAT_COMPAT: there are 8259s too */
@@ -299,7 +229,7 @@ static uint64_t build_madt(struct tables *t, const struct acpi_config *config)
 /* PCI Firmware Specification 4.1.2: segment 0, buses 0 to 0 */
 static uint64_t build_mcfg(struct tables *t)
 {
-	uint64_t at = reserve(t, HEADER_LEN + 8 + 16, TABLE_ALIGN);
+	uint64_t at = tables_reserve(t, ACPI_HEADER_LEN + 8 + 16, TABLE_ALIGN);
 
 	put64(t, at + 44, LAYOUT_ECAM_BASE);
 	finish(t, at, "MCFG", 1);
@@ -308,10 +238,10 @@ static uint64_t build_mcfg(struct tables *t)
 
 static uint64_t build_xsdt(struct tables *t, const uint64_t *entries, size_t count)
 {
-	uint64_t at = reserve(t, HEADER_LEN + count * 8, TABLE_ALIGN);
+	uint64_t at = tables_reserve(t, ACPI_HEADER_LEN + count * 8, TABLE_ALIGN);
 
 	for (size_t i = 0; i < count; i++)
-		put64(t, at + HEADER_LEN + i * 8, gpa_of(entries[i]));
+		put64(t, at + ACPI_HEADER_LEN + i * 8, gpa_of(entries[i]));
 	finish(t, at, "XSDT", 1);
 	return at;
 }
@@ -324,20 +254,21 @@ static void build_rsdp(struct tables *t, uint64_t at, uint64_t xsdt)
 	put8(t, at + 15, 2);
 	put32(t, at + 20, RSDP_LEN);
 	put64(t, at + 24, gpa_of(xsdt));
-	checksum(t, at, 20, at + 8);
-	checksum(t, at, RSDP_LEN, at + 32);
+	tables_checksum(t, at, 20, at + 8);
+	tables_checksum(t, at, RSDP_LEN, at + 32);
 }
 
 static void build_all(struct tables *t, const struct acpi_config *config)
 {
-	uint64_t rsdp = reserve(t, RSDP_LEN, TABLE_ALIGN);
+	uint64_t rsdp = tables_reserve(t, RSDP_LEN, TABLE_ALIGN);
 	uint64_t facs = build_facs(t), dsdt = build_dsdt(t);
-	uint64_t entries[4];
+	uint64_t entries[5];
 	size_t n = 0;
 
 	entries[n++] = build_fadt(t, facs, dsdt);
 	entries[n++] = build_madt(t, config);
 	entries[n++] = build_mcfg(t);
+	entries[n++] = tables_build_cpus(t, config->num_cpus);
 	if (config->virtio_mmio)
 		entries[n++] = build_ssdt(t, config->virtio_mmio);
 	build_rsdp(t, rsdp, build_xsdt(t, entries, n));

@@ -3,8 +3,9 @@
  * The DSDT: what a guest cannot find out by probing. It is static; all that differs between two
  * machines is read from the presence register (devices/acpi_pm.h) once, when first asked for.
  *
- * There are no processor objects (the MADT says all there is to say), no interrupt links (INTx
- * wires are soldered to GSIs), and no PS/2 devices: the controller has nothing plugged in, and
+ * There are no interrupt links (INTx
+ * wires are soldered to GSIs), processors are in a table of their own (loader/acpi/cpus.c), and there
+ * are no PS/2 devices: the controller has nothing plugged in, and
  * describing a keyboard would make guests wait for it.
  *
  * Sections of ACPI 6.4: 6.1 _HID, 6.2 _CRS and _PRT, 6.2.11 _OSC, 7.4.2 _S5.

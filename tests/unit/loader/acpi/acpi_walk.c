@@ -82,6 +82,9 @@ static bool follow(struct acpi_walk *walk, const struct guest_mem *mem, uint64_t
 	memcpy(found, head, 4);
 	if (signature && strcmp(found, signature))
 		return fail(walk, "%s where %s should be", found, signature);
+	/* There are two of these, told apart by the id that the header has for that. */
+	if (!strcmp(found, "SSDT") && !memcmp(head + 16, "PROCESSR", 8))
+		memcpy(found, "CPUS", 4);
 	if (!note(walk, mem, found, gpa, (uint32_t)acpi_get(head + 4, 4)))
 		return false;
 	*ret = &walk->table[walk->count - 1];

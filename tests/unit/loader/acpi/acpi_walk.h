@@ -10,7 +10,7 @@ struct guest_mem;
 enum { ACPI_WALK_MAX = 16 };
 
 struct acpi_table {
-	char signature[5]; /* "RSDP" for the RSDP */
+	char signature[5]; /* "RSDP" for the RSDP, "CPUS" for the processors' SSDT */
 	uint64_t gpa;
 	const uint8_t *data; /* in guest memory */
 	uint32_t len;

@@ -35,7 +35,8 @@ static uint64_t field(const struct acpi_walk *walk, const char *table, uint32_t 
 
 static void test_all_tables(void **state)
 {
-	static const char *const names[] = {"RSDP", "XSDT", "FACP", "FACS", "DSDT", "APIC", "MCFG"};
+	static const char *const names[] = {
+		"RSDP", "XSDT", "FACP", "FACS", "DSDT", "APIC", "MCFG", "CPUS"};
 	struct acpi_walk walk;
 	struct fake_ram ram;
 
@@ -182,6 +183,45 @@ static void test_madt(void **state)
 	fake_ram_destroy(&ram);
 }
 
+/* AML as in ACPI 6.4, 20.2: Scope (\\_SB) and in it, for each of the MADT's _UIDs, a Device. */
+static void test_processors(void **state)
+{
+	struct acpi_walk walk;
+	struct fake_ram ram;
+
+	(void)state;
+	fake_ram_create(&ram, 16 * MiB);
+	for (unsigned int cpus = 1; cpus <= 600; cpus += cpus < 20 ? 1 : 97) {
+		const struct acpi_table *t;
+		const uint8_t *p;
+		uint32_t len;
+
+		build(&ram, cpus, &walk);
+		t = acpi_find(&walk, "CPUS");
+		p = t->data + 36;
+		assert_int_equal(p[0], 0x10);
+		assert_int_equal(p[1] >> 6, 3);
+		len = (p[1] & 15u) | (uint32_t)acpi_get(p + 2, 3) << 4;
+		assert_int_equal(len, t->len - 37);
+		assert_memory_equal(p + 5, "\\_SB_", 5);
+		p += 10;
+		for (unsigned int id = 0; id < cpus; id++, p += 2 + p[2]) {
+			char name[5];
+
+			snprintf(name, sizeof(name), "C%03X", id);
+			assert_memory_equal(p, "\x5b\x82", 2);
+			assert_memory_equal(p + 3, name, 4);
+			assert_memory_equal(p + 7,
+				"\x08_HID\x0d"
+				"ACPI0007\0\x08_UID\x0c",
+				21);
+			assert_int_equal(acpi_get(p + 28, 4), id);
+		}
+		assert_ptr_equal(p, t->data + t->len);
+	}
+	fake_ram_destroy(&ram);
+}
+
 static void test_mcfg(void **state)
 {
 	struct acpi_walk walk;
@@ -322,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_all_tables),
 		cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt),
+		cmocka_unit_test(test_processors),
 		cmocka_unit_test(test_mcfg),
 		cmocka_unit_test(test_ssdt_devices),
 		cmocka_unit_test(test_ssdt_count),

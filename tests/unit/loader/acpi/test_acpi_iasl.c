@@ -43,7 +43,7 @@ static void save(const char *dir, const char *name, unsigned int n, const struct
 /* By a table's signature, or the name of its file. */
 static bool is_aml(const char *name)
 {
-	return !strncmp(name, "DSDT", 4) || !strncmp(name, "SSDT", 4);
+	return !strncmp(name, "DSDT", 4) || !strncmp(name, "SSDT", 4) || !strncmp(name, "CPUS", 4);
 }
 
 /*
@@ -170,6 +170,7 @@ static const struct {
 	{"predefined", "Found .* predefined names"},
 	{"integrity", "Verified .* nodes"},
 	STA("COM1", "0"), /* by the presence register */
+	{"execute \\_SB.C0FD._UID", "Evaluating .*C0FD._UID\\n.*\\n.*= 0*FD\\n"},
 	STA("VM00", "F"),
 	STA("VM02", "F"),
 	STA("VM03", "0"),
@@ -195,7 +196,7 @@ static void test_aml(void **state)
 		skip();
 	assert_non_null(mkdtemp(dir));
 	fake_ram_create(&ram, 16 * MiB);
-	build(&ram, 1, 3, &walk);
+	build(&ram, 254, 3, &walk);
 	save_all(dir, 1, &walk);
 	n = snprintf(command, sizeof(command), "cd '%s' && acpiexec -b '", dir);
 	for (size_t i = 0; i < ARRAY_SIZE(aml_table); i++)
