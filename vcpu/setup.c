@@ -3,6 +3,7 @@
  * The state a vCPU starts in. KVM makes it as after reset (real mode at F000:FFF0); here the first
  * one is put where the loader says. The others wait for INIT and SIPI in the kernel's LAPIC.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,7 @@
 #include "vcpu/cpuid/cpuid.h"
 #include "vcpu_internal.h"
 #include "vm/core/error.h"
+#include "vm/core/layout.h"
 #include "vm/kvm/kvm.h"
 
 /* Intel SDM vol. 3, 2.5 (CR0, CR4), and vol. 4 (MSRs) */
@@ -26,7 +28,17 @@
 #define MISC_FAST_STRINGS (1u << 0)
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLE	  (1u << 11)
+#define MTRR_ENABLE_FIXED (1u << 10)
+#define MTRR_TYPE_UC	  0
 #define MTRR_TYPE_WB	  6
+#define MTRR_ALL_UC	  0
+#define MTRR_ALL_WB	  0x0606060606060606
+#define MSR_MTRR_BASE(n)  (0x200 + 2 * (n))
+#define MSR_MTRR_MASK(n)  (0x201 + 2 * (n))
+#define MSR_MTRR_64K	  0x250
+#define MSR_MTRR_16K(n)	  (0x258 + (n))
+#define MSR_MTRR_4K(n)	  (0x268 + (n))
+#define MTRR_VALID	  (1u << 11)
 
 /* Segment types: SDM vol. 3, table 3-1 */
 enum { TYPE_DATA_RW = 3, TYPE_CODE_RX = 11, TYPE_TSS_BUSY = 11 };
@@ -130,18 +142,48 @@ static int set_registers(struct vcpu *vcpu, const struct entry_state *entry, str
 
 /*
  * What firmware would have set: fast string operations (Intel guests give up "rep movsb" without)
- * and write-back memory as the MTRRs' default (Linux warns of CPUs that differ). A host that knows
- * no such MSR takes fewer of them, which is fine.
+ * and the MTRRs, alike on all CPUs (Linux warns otherwise): write-back is the default, also for RAM
+ * below 640 KiB; the legacy hole has the card's memory of a PC at its start and tables in RAM
+ * behind that; from the end of low RAM to 4 GiB and in the window for 64-bit BARs nothing is
+ * cached. A host that knows no such MSR takes fewer of them, which is fine, so those that matter
+ * most come first.
  */
 static int set_msrs(struct vcpu *vcpu, struct error *err)
 {
-	static const struct kvm_msr_entry entries[] = {
-		{.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE | MTRR_TYPE_WB},
+	const unsigned int bits = cpuid_phys_bits(vcpu->config.cpuid);
+	const uint64_t last = (UINT64_C(1) << bits) - 1;
+	const bool wide = !(LAYOUT_MMIO64_LAST >> bits);
+	const struct kvm_msr_entry entries[] = {
+		{.index = MSR_MTRR_DEF_TYPE,
+			.data = MTRR_ENABLE | MTRR_ENABLE_FIXED | MTRR_TYPE_WB},
 		{.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS},
+		{.index = MSR_MTRR_64K, .data = MTRR_ALL_WB},	 /* 0 to 512 KiB */
+		{.index = MSR_MTRR_16K(0), .data = MTRR_ALL_WB}, /* to 640 KiB */
+		{.index = MSR_MTRR_16K(1), .data = MTRR_ALL_UC}, /* to 768 KiB */
+		{.index = MSR_MTRR_4K(0), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(1), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(2), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(3), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(4), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(5), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(6), .data = MTRR_ALL_WB},
+		{.index = MSR_MTRR_4K(7), .data = MTRR_ALL_WB}, /* to 1 MiB */
+		{.index = MSR_MTRR_BASE(0), .data = LAYOUT_LOW_RAM_END | MTRR_TYPE_UC},
+		{.index = MSR_MTRR_MASK(0),
+			.data = (last & ~(LAYOUT_HIGH_RAM_START - LAYOUT_LOW_RAM_END -
+						UINT64_C(1))) |
+				MTRR_VALID},
+		{.index = MSR_MTRR_BASE(1), .data = wide ? LAYOUT_MMIO64_BASE | MTRR_TYPE_UC : 0},
+		{.index = MSR_MTRR_MASK(1),
+			.data = wide ? (last & ~(LAYOUT_MMIO64_SIZE - UINT64_C(1))) | MTRR_VALID
+				     : 0},
 	};
 	_Alignas(struct kvm_msrs) uint8_t room[sizeof(struct kvm_msrs) + sizeof(entries)] = {0};
 	struct kvm_msrs *msrs = (struct kvm_msrs *)room;
 
+	static_assert(LAYOUT_LOW_RAM_END % (LAYOUT_HIGH_RAM_START - LAYOUT_LOW_RAM_END) == 0 &&
+			      LAYOUT_MMIO64_BASE % LAYOUT_MMIO64_SIZE == 0,
+		"an MTRR each");
 	msrs->nmsrs = ARRAY_SIZE(entries);
 	memcpy(msrs->entries, entries, sizeof(entries));
 	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 0)
