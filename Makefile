@@ -57,6 +57,7 @@ uses.virtio/console   := vm/core virtio/queue virtio devices/char
 uses.virtio/net       := vm/core virtio/queue virtio devices/net
 uses.loader/image     := vm/core
 uses.loader/acpi      := vm/core
+uses.loader/smbios    := vm/core
 uses.loader/boot      := vm/core loader/image
 uses.loader/cache     := vm/core loader/image
 uses.loader/unpack    := vm/core loader/image loader/cache
@@ -71,7 +72,7 @@ uses.vm/client        := vm/core vm/config vm/control vcpu/cpuid
 
 below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
-	$(addprefix loader/,image acpi boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
+	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
 uses.vm/machine       := $(below_machine)
 uses.vm               := $(below_machine) vm/machine vm/control
 uses.vm/cli           := $(below_machine) vm/machine vm/control vm vm/client

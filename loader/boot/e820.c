@@ -2,8 +2,9 @@
 /*
  * The map is the guest's memory regions, less what lies between conventional memory and 1 MiB, plus
  * what is to be left alone: the EBDA, the ACPI tables (plain reserved, since the FACS among them
- * must outlive the kernel's start), ECAM (Linux uses it only where a map reserves it) and KVM's own
- * pages. Entries are inserted in their place, so that the table is sorted by construction.
+ * must outlive the kernel's start) and SMBIOS behind them, ECAM (Linux uses it only where a map
+ * reserves it) and KVM's own pages. Entries are inserted in their place, so that the table is
+ * sorted by construction.
  */
 #include "loader/boot/e820.h"
 
@@ -15,7 +16,7 @@
 
 static const struct e820_entry fixed[] = {
 	{LAYOUT_EBDA, 0xA0000 - LAYOUT_EBDA, E820_RESERVED},
-	{LAYOUT_ACPI_BASE, LAYOUT_ACPI_SIZE, E820_RESERVED},
+	{LAYOUT_ACPI_BASE, LAYOUT_ACPI_SIZE + LAYOUT_SMBIOS_SIZE, E820_RESERVED},
 	{LAYOUT_ECAM_BASE, LAYOUT_ECAM_SIZE, E820_RESERVED},
 	{LAYOUT_KVM_IDENTITY_BASE, 0x4000, E820_RESERVED},
 };

@@ -117,6 +117,30 @@ def test_alarm_wakes(vm: Callable[..., Guest]) -> None:
     assert guest.run("cat /sys/class/rtc/rtc0/wakealarm").strip() == ""
 
 
+def test_firmware_tables(vm: Callable[..., Guest]) -> None:
+    """SMBIOS, memory types and processor objects, as Linux takes them."""
+    uuid = "c0ffee00-1234-4abc-8def-0123456789ab"
+    text = "io.systemd.credential:a=b,c"
+    options = ("--uuid", uuid, "--smbios", "serial=S-42", "--smbios", f"oem={text}")
+    guest = vm("-c", "3", *options).shell()
+    found = guest.run("cd /sys/class/dmi/id; cat sys_vendor product_uuid product_serial; cd")
+    assert found.split() == ["Bantam", uuid, "S-42"]
+    assert text in guest.run("strings /sys/firmware/dmi/entries/11-0/raw")
+    mtrrs = guest.run("cat /proc/mtrr")
+    assert re.search(r"base=0x0*c0000000 .* size= *1024MB, .*: uncachable", mtrrs), mtrrs
+    assert guest.run("ls -d /sys/bus/acpi/devices/ACPI0007:*").count("ACPI0007") == 3
+    complaints = "mtrr|dmi|smbios|firmware bug|acpi.*(error|warning)|processor.*fail"
+    said = guest.run(f"dmesg -l warn,err,crit | grep -iE '{complaints}'")
+    assert not [line for line in said.splitlines() if line.startswith("[")], said
+
+
+def test_identity_stays(vm: Callable[..., Guest]) -> None:
+    """Without --uuid: the same in each run of a VM, another one for another VM."""
+    read = "cat /sys/class/dmi/id/product_uuid"
+    uuids = [vm("--name", name).shell().run(read).strip() for name in ("a", "a", "b")]
+    assert uuids[0] == uuids[1] != uuids[2]
+
+
 def test_topology(vm: Callable[..., Guest]) -> None:
     """As many cores as CPUs in one package, each with an APIC id of its own."""
     guest = vm("-c", "4").shell()

@@ -338,6 +338,14 @@ unsigned int cpuid_phys_bits(struct cpuid_template *t)
 	return bits >= DEFAULT_PHYS_BITS && bits < 64 ? bits : DEFAULT_PHYS_BITS;
 }
 
+void cpuid_signature(struct cpuid_template *t, uint32_t *eax, uint32_t *edx)
+{
+	const struct kvm_cpuid_entry2 *e = find(t, LEAF_FEATURES, 0);
+
+	*eax = e ? e->eax : 0;
+	*edx = e ? e->edx : 0;
+}
+
 const struct kvm_cpuid2 *cpuid_for_vcpu(struct cpuid_template *t, unsigned int apic_id)
 {
 	for (unsigned int i = 0; i < t->leaves->nent; i++) {

@@ -274,6 +274,8 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_CPUS] = set_cpus,
 	[OPT_CPU] = set_cpu,
 	[OPT_NAME] = set_name,
+	[OPT_UUID] = config_set_uuid,
+	[OPT_SMBIOS] = config_set_smbios,
 	[OPT_DISK] = set_disk,
 	[OPT_NET] = set_net,
 	[OPT_SERIAL] = set_serial,

@@ -13,8 +13,10 @@ int config_set_text(const char **field, enum option_id id, const char *value, st
 /* The place of the value among the option's choices, or -EINVAL and a line. */
 int config_parse_choice(enum option_id id, const char *value, struct error *err);
 
-/* ---- config_image.c: setters, as in config.c's table ---- */
+/* ---- config_smbios.c and config_image.c: setters, as in config.c's table ---- */
 
+int config_set_uuid(struct config *config, const char *value, struct error *err);
+int config_set_smbios(struct config *config, const char *value, struct error *err);
 int config_set_kernel(struct config *config, const char *value, struct error *err);
 int config_set_initrd(struct config *config, const char *value, struct error *err);
 int config_set_cmdline(struct config *config, const char *value, struct error *err);

@@ -27,8 +27,10 @@ static int check_flat(const struct config *config, struct error *err)
 			    : !config->kernel_cache	? "--no-kernel-cache"
 			    : config->fit_config	? "--fit-config"
 			    : config->dtb		? "--dtb"
-			    : config->dump_dtb		? "--dump-dtb"
-							: NULL;
+			    : config->has_uuid		? "--uuid"
+			    : config->smbios_serial || config->num_smbios_oem ? "--smbios"
+			    : config->dump_dtb				      ? "--dump-dtb"
+									      : NULL;
 
 	if (!config->flat) {
 		if (config->given[OPT_MODE])

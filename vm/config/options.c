@@ -37,6 +37,7 @@ static const char *const boots[] = {[BOOT_AUTO] = "auto",
 	[BOOT_MULTIBOOT] = "multiboot",
 	NULL};
 static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on", NULL};
+static const char *const smbios_keys[] = {"serial=", "oem=", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
@@ -172,6 +173,22 @@ static const struct option_spec options[] = {
 		.group = GROUP_MACHINE,
 		.brief = "a name for the VM",
 		.more = ": letters, digits, '.', '_' and '-'"},
+	[OPT_UUID] = {.name = "uuid",
+		.value = "UUID",
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "the machine's UUID",
+		.more = "; default: one made of the host's name, the VM's and its first disk's"},
+	[OPT_SMBIOS] = {.name = "smbios",
+		.value = "KEY=TEXT",
+		.repeatable = true,
+		.choices = smbios_keys,
+		.verbs = RUN,
+		.group = GROUP_MACHINE,
+		.brief = "a text in the firmware's tables",
+		.more = ": serial=TEXT, the serial number, or oem=TEXT, a string for whoever looks "
+			"for it, as systemd for io.systemd.credential:NAME=TEXT; up to 255 of "
+			"these"},
 	[OPT_DISK] = {.short_name = 'd',
 		.name = "disk",
 		.value = "FILE[,...]",

@@ -51,6 +51,8 @@ static int load_linux(struct machine *m, struct error *err)
 	int rc = acpi_build(m->mem, &acpi, &loader.rsdp_gpa, err);
 
 	if (!rc)
+		rc = machine_build_smbios(m, err);
+	if (!rc)
 		rc = machine_build_dtb(m, err);
 	if (rc < 0)
 		return rc;

@@ -8,6 +8,7 @@
 #define BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 
 #include "loader/loader.h"
+#include "loader/smbios/smbios.h"
 #include "vm/core/irq_or.h"
 #include "vm/core/layout.h"
 #include "vm/core/log.h"
@@ -85,6 +86,11 @@ struct irq_line machine_wire(struct machine *m, unsigned int gsi);
 
 /* Makes the devices that the configuration asks for. -errno with a line. */
 int machine_build_virtio(struct machine *m, struct error *err);
+/* Writes SMBIOS into memory. -errno with a line. */
+int machine_build_smbios(struct machine *m, struct error *err);
+/* A UUID of its own for each combination of the three texts; name and disk may be NULL. */
+void machine_make_uuid(
+	const char *host, const char *name, const char *disk, uint8_t uuid[SMBIOS_UUID]);
 /* Makes the device tree, if one was asked for; the devices are there. -errno with a line. */
 int machine_build_dtb(struct machine *m, struct error *err);
 /* Puts kernel or flat program into memory and says where it begins. -errno with a line. */

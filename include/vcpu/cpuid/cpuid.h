@@ -33,6 +33,9 @@ void cpuid_template_set_tsc(struct cpuid_template *template, uint32_t tsc_khz);
 /* The width of a physical address, by leaf 0x80000008; 36 where there is none. */
 unsigned int cpuid_phys_bits(struct cpuid_template *template);
 
+/* What leaf 1 says of the processor: family, model and stepping, and features. */
+void cpuid_signature(struct cpuid_template *template, uint32_t *eax, uint32_t *edx);
+
 /* The leaves of the vCPU with this APIC id; valid until the next call. Not thread-safe. */
 const struct kvm_cpuid2 *cpuid_for_vcpu(struct cpuid_template *template, unsigned int apic_id);
 

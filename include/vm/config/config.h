@@ -11,6 +11,7 @@
 #include "devices/net/net.h"
 #include "loader/entry.h"
 #include "loader/loader.h"
+#include "loader/smbios/smbios.h"
 #include "vm/config/options.h"
 #include "vm/core/base.h"
 
@@ -118,6 +119,11 @@ struct config {
 	unsigned int cpus;
 	const char *cpu_features; /* "host,-avx2,+x2apic" or NULL */
 	const char *name;	  /* of the VM, NULL for none */
+	bool has_uuid;
+	uint8_t uuid[SMBIOS_UUID];
+	const char *smbios_serial; /* NULL: one made of the UUID */
+	const char *smbios_oem[SMBIOS_MAX_OEM];
+	unsigned int num_smbios_oem;
 
 	struct serial_config serial[CONFIG_MAX_SERIAL];
 	struct disk_config disks[CONFIG_MAX_DISKS];

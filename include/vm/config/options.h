@@ -49,6 +49,8 @@ enum option_id {
 	OPT_CPUS,
 	OPT_CPU,
 	OPT_NAME,
+	OPT_UUID,
+	OPT_SMBIOS,
 	OPT_DISK,
 	OPT_NET,
 	OPT_SERIAL,

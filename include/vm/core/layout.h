@@ -54,7 +54,9 @@
 #define LAYOUT_SETUP_DATA_MAX 0x00050000
 #define LAYOUT_EBDA	      0x0009FC00 /* end of conventional memory */
 #define LAYOUT_ACPI_BASE      0x000E0000 /* RSDP first (the area that guests scan), tables behind */
-#define LAYOUT_ACPI_SIZE      0x00020000
+#define LAYOUT_ACPI_SIZE      0x00010000
+#define LAYOUT_SMBIOS_BASE    0x000F0000 /* its entry point first (guests scan from here) */
+#define LAYOUT_SMBIOS_SIZE    0x00010000
 #define LAYOUT_KERNEL_MIN     0x00100000
 
 /* Ports */

@@ -57,8 +57,17 @@ static void every_option(void **state)
 		"--cpu host,-avx512f,+x2apic --hugepages --boot pvh --kaslr off --no-kernel-cache "
 		"--no-default-cmdline --serial null "
 		"--serial file:/tmp/log --serial=unix:/tmp/s --serial stdio --kvm /dev/kvm2 "
+		"--uuid 00112233-4455-6677-8899-AABBccddeeff --smbios serial=S,1 "
+		"--smbios oem=io.systemd.credential:a=b,c --smbios=oem== "
 		"--exit-port 0xf4 --dry-run");
 	assert_int_equal(config.exit_port, 0xf4);
+	assert_true(config.has_uuid);
+	assert_memory_equal(config.uuid,
+		"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 16);
+	assert_string_equal(config.smbios_serial, "S,1");
+	assert_int_equal(config.num_smbios_oem, 2);
+	assert_string_equal(config.smbios_oem[0], "io.systemd.credential:a=b,c");
+	assert_string_equal(config.smbios_oem[1], "=");
 	assert_string_equal(config.kernel, "bzImage");
 	assert_int_equal(config.num_initrds, 2);
 	assert_string_equal(config.initrds[0], "a.img");
@@ -230,6 +239,20 @@ static const struct refusal {
 	{"--flat a --mode loong",
 		"'loong' is not one of real, protected, long (did you mean long?)"},
 	{"--mode long", "--mode goes with --flat only"},
+	{"--uuid x", "'x' is not a UUID"},
+	{"--uuid 00112233-4455-6677-8899-aabbccddeef", "is not a UUID"},
+	{"--uuid 00112233-4455-6677-8899-aabbccddeefff", "is not a UUID"},
+	{"--uuid 00112233-4455-6677-8899_aabbccddeeff", "is not a UUID"},
+	{"--uuid 00112233-4455-6677-8899-aabbccddeefg", "is not a UUID"},
+	{"--uuid 00000000-0000-0000-0000-000000000000", "is not a UUID"},
+	{"--smbios serial", "none of serial=TEXT and oem=TEXT"},
+	{"--smbios Serial=x", "none of serial=TEXT"},
+	{"--smbios oem2=x", "none of serial=TEXT"},
+	{"--smbios =x", "none of serial=TEXT"},
+	{"--smbios oem=", "needs a text"},
+	{"--smbios serial=", "needs a text"},
+	{"--flat f --uuid 00112233-4455-6677-8899-aabbccddeeff", "--uuid does not go"},
+	{"--flat f --smbios oem=x", "--smbios does not go"},
 	{"--exit-port 0", "'0' is not a port from 1 to 0xffc"},
 	{"--exit-port 0xffd", "'0xffd' is not a port"},
 	{"--exit-port 0x100f4", "is not a port"},
