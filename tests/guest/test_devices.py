@@ -136,8 +136,11 @@ def test_firmware_tables(vm: Callable[..., Guest]) -> None:
 
 def test_identity_stays(vm: Callable[..., Guest]) -> None:
     """Without --uuid: the same in each run of a VM, another one for another VM."""
-    read = "cat /sys/class/dmi/id/product_uuid"
-    uuids = [vm("--name", name).shell().run(read).strip() for name in ("a", "a", "b")]
+    uuids = []
+    for name in ("a", "a", "b"):
+        guest = vm("--name", name).shell()
+        uuids.append(guest.run("cat /sys/class/dmi/id/product_uuid").strip())
+        guest.close()
     assert uuids[0] == uuids[1] != uuids[2]
 
 
