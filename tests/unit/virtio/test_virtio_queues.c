@@ -21,6 +21,10 @@ static void test_2_6_1_ring_reset(void **state)
 	td.hold = true;
 	fixture_hold(0);
 	drv.t->queue_reset(&drv, 0);
+	/* It is as it was before the driver came. */
+	assert_int_equal(virtio_device_queue(td.vdev, 0)->desc, 0);
+	assert_int_equal(virtio_device_queue(td.vdev, 0)->avail, 0);
+	assert_int_equal(virtio_device_queue(td.vdev, 0)->used, 0);
 	assert_int_equal(td.queue_stops, 1);
 	assert_false(drv.t->queue_enabled(&drv, 0));
 	/* Kicks mean nothing, the other queues go on. */
