@@ -281,6 +281,12 @@ guest-of: $(O)/bantam
 	$(Q)tests/lab/images linux-of >/dev/null
 	$(Q)BANTAM_TESTS=test_device_tree.py tests/lab/check $(O)/bantam
 
+# The core of them on kvm-intel, in Bochs: some minutes of a CPU. `check` has two Linux guests of it.
+INTEL ?=
+.PHONY: guest-intel guest-intel-short
+guest-intel guest-intel-short: $(O)/bantam $(GUEST_BINS)
+	$(Q)tests/lab/check-intel $(O)/bantam $(O)/guests $(if $(filter %-short,$@),tiny boot end,$(INTEL))
+
 # The tests of kvm-unit-tests, of a tree in which they are built.
 .PHONY: kvm-unit-tests
 kvm-unit-tests: $(O)/bantam
@@ -303,7 +309,7 @@ guard: $(O)/bantam
 	$(Q)tests/bench/guard $(O)/bantam
 .PHONY: check-all
 check-all:
-	$(Q)for step in 'all WERROR=1' arrows-test build-test 'unit WERROR=1' tsan fuzz kvm guest guard; do \
+	$(Q)for step in 'all WERROR=1' arrows-test build-test 'unit WERROR=1' tsan fuzz kvm guest guest-intel-short guard; do \
 		$(MAKE) --no-print-directory -j$(JOBS) $$step || exit 1; done
 bench:
 	$(Q)tests/tools/deps bench
@@ -367,6 +373,7 @@ help:
 	@echo 'make            build $(O)/bantam'
 	@echo 'make demo       a shell in a stock Debian kernel, on your terminal'
 	@echo 'make check      all tests: unit, TSan, fuzz, kvm, guest, guard (each is a target, too)'
+	@echo 'make guest-intel   the core of the guest tests on an emulated Intel host; INTEL="boot disk"'
 	@echo 'make kvm-unit-tests   the tests of kvm-unit-tests, built in KVM_UNIT_TESTS=DIR'
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
