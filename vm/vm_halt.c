@@ -5,12 +5,10 @@
  * off. Only it is asked, which costs it an exit.
  *
  * A flat program is one vCPU's, and may end soon. A kernel halts rarely, when it has no way to
- * power off, and may have others: so it is looked at rarely, and only if the whole process did next
- * to nothing since the last time; and what the first vCPU says is a suspicion until all of them,
- * out of the guest, are seen to sleep (vm.c).
+ * power off, and may have others: so it is looked at rarely, and what the first vCPU says is a
+ * suspicion until all of them, out of the guest, are seen to sleep (vm.c). Whether the process is
+ * idle tells nothing: a PIT that was left running ticks on.
  */
-#include <time.h>
-
 #include "vm/machine/machine.h"
 #include "vm_private.h"
 
@@ -19,23 +17,6 @@
 #define FLAT_LAST_NS  (32 * NSEC_PER_MSEC)
 
 #define KERNEL_NS     (2 * NSEC_PER_SEC)
-#define KERNEL_CPU_NS (10 * NSEC_PER_MSEC)
-
-static uint64_t cpu_time_ns(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
-}
-
-static bool is_idle(struct vm *vm)
-{
-	const uint64_t now = cpu_time_ns(), before = vm->halt_cpu_ns;
-
-	vm->halt_cpu_ns = now;
-	return now - before < KERNEL_CPU_NS;
-}
 
 static void arm(struct vm *vm)
 {
@@ -50,8 +31,7 @@ static void on_timer(void *opaque)
 
 	if (!vm->machine || atomic_load(&vm->ending))
 		return;
-	if (vm->config->flat || is_idle(vm))
-		machine_check_halted(vm->machine);
+	machine_check_halted(vm->machine);
 	if (vm->config->flat)
 		vm->halt_period_ns = MIN(vm->halt_period_ns * 2, FLAT_LAST_NS);
 	arm(vm);
@@ -65,7 +45,6 @@ void vm_halt_init(struct vm *vm)
 void vm_halt_watch(struct vm *vm)
 {
 	vm->halt_period_ns = vm->config->flat ? FLAT_FIRST_NS : KERNEL_NS;
-	vm->halt_cpu_ns = cpu_time_ns();
 	arm(vm);
 }
 

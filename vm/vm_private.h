@@ -55,7 +55,7 @@ struct vm {
 	struct log_limit limit; /* of what is said at each boot */
 	struct machine *machine;
 	struct timer halt_timer;
-	uint64_t halt_period_ns, halt_cpu_ns;
+	uint64_t halt_period_ns;
 	struct boot_guard guard;
 
 	struct registry registry; /* its name */

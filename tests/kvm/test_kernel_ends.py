@@ -25,6 +25,8 @@ WARM = b"\x66\xc7\x04\x25\x72\x04\0\0\x34\x12"
 # Lets user mode into the first 2 MiB, by the page tables that boot.md tells of
 USER = b"".join(b"\x80\x0c\x25" + struct.pack("<IB", at, 4) for at in (0x9000, 0xA000, 0xB000))
 
+PIT_12_KHZ = b"\xb0\x34\xe6\x43\xb0\x64\xe6\x40\xb0\0\xe6\x40"
+
 CODE = 0x100000
 
 
@@ -166,6 +168,13 @@ def test_halt(bantam: Bantam, kernel: Callable[..., str]) -> None:
     """The end of a kernel that cannot power off."""
     result = run(bantam, kernel(USER + put(b"x") + HALT), "-c", "3")
     assert (result.returncode, result.stdout) == (OK, b"x")
+    assert b"the guest halted" in result.stderr
+
+
+def test_halt_with_a_timer_running(bantam: Bantam, kernel: Callable[..., str]) -> None:
+    """As Linux leaves the PIT without ACPI: it keeps Bantam busy, and can wake nobody."""
+    result = run(bantam, kernel(USER + PIT_12_KHZ + HALT))
+    assert result.returncode == OK
     assert b"the guest halted" in result.stderr
 
 
