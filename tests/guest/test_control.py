@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the verbs do to a running guest of Linux, seen from inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from disks import sparse
+from guest import DISK_MODULES, END, Guest
+
+Start = Callable[..., Guest]
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def verb(bantam: str) -> Callable[..., str]:
+    """Runs `bantam VERB ...`, which must succeed; what it printed."""
+
+    def verb(*words: str, timeout: float = END) -> str:
+        run = subprocess.run(
+            [bantam, *words], capture_output=True, timeout=timeout, check=False, text=True
+        )
+        assert run.returncode == 0, (words, run.stderr)
+        return run.stdout
+
+    return verb
+
+
+def uptime(guest: Guest) -> float:
+    return float(guest.run("cat /proc/uptime").split()[0])
+
+
+def pause(guest: Guest, verb: Callable[..., str], seconds: float) -> None:
+    """The guest's clock shows that no time has gone by, beside what the commands take."""
+    before = time.monotonic() - uptime(guest)
+    verb("pause", "web")
+    assert json.loads(verb("ps", "--json"))["state"] == "paused"
+    time.sleep(seconds)
+    verb("resume", "web")
+    after = time.monotonic() - uptime(guest)
+    assert seconds * 0.9 < after - before < seconds + 5
+
+
+@pytest.mark.parametrize("linux", ["linux-12", "linux-13"])
+def test_pause(vm: Start, verb: Callable[..., str], linux: str) -> None:
+    guest = vm("--name", "web", "-c", "2", linux=linux).shell()
+    # the watchdog would say that a CPU has stood still
+    pause(guest, verb, 10)
+    guest.run("sleep 1")
+    said = guest.run("dmesg")
+    for words in ("soft lockup", "rcu_sched", "clocksource: Switched", "Marking clocksource"):
+        assert words not in said.split("Run /init")[-1], said
+    # a timer that was set before the pause has as much left afterwards
+    guest.begin("cat /proc/uptime; sleep 3; cat /proc/uptime")
+    verb("pause", "web")
+    time.sleep(5)
+    verb("resume", "web")
+    first, last = (float(line.split()[0]) for line in guest.end().split("\n")[:2])
+    assert 2.9 < last - first < 5
+    # and the other way: the pause has gone by
+    before = uptime(guest)
+    verb("pause", "web")
+    time.sleep(5)
+    verb("resume", "--catch-up", "web")
+    assert uptime(guest) - before > 5
+
+
+def under_load(
+    vm: Start, verb: Callable[..., str], disk_dir: Path, seconds: float, transport: str
+) -> None:
+    """A pause amid writes, whose data is compared; and pings, none of which is lost."""
+    disk = sparse(disk_dir / "disk", 16 * MIB)
+    guest = vm(
+        *("--name", "web", "--transport", transport, "-d", f"{disk}", "-n", "user"),
+        *("-a", DISK_MODULES + ",virtio_net"),
+    ).shell()
+    guest.run("ip link set eth0 up; udhcpc -i eth0 -q -n", timeout=60)
+    guest.run("dd if=/dev/urandom of=/tmp/data bs=1M count=8; ping -c 600 -i 0.2 10.0.2.2 >/tmp/p &")
+    guest.begin(
+        "for i in 1 2 3 4 5 6; do"
+        " dd if=/tmp/data of=/dev/vda bs=64k oflag=direct 2>/dev/null || echo failed;"
+        " dd if=/dev/vda bs=1M count=8 iflag=direct 2>/dev/null | cmp - /tmp/data || echo differs;"
+        " done"
+    )
+    for _ in range(3):
+        verb("pause", "web")
+        writes = disk.stat().st_mtime_ns
+        time.sleep(seconds)
+        assert disk.stat().st_mtime_ns == writes
+        verb("resume", "web")
+        time.sleep(0.3)
+    assert guest.end(timeout=300).strip() == ""
+    assert "" == guest.run("killall -INT ping; sleep 1").strip()
+    assert " 0% packet loss" in guest.run("cat /tmp/p")
+    assert "error" not in guest.run("dmesg | grep -i 'vda.*error'")
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == 0
+
+
+@pytest.mark.parametrize("transport", ["pci", "mmio"])
+def test_pause_under_load(
+    vm: Start, verb: Callable[..., str], disk_dir: Path, transport: str
+) -> None:
+    under_load(vm, verb, disk_dir, 4, transport)
+
+
+@pytest.mark.slow
+def test_pause_for_a_minute(vm: Start, verb: Callable[..., str], disk_dir: Path) -> None:
+    under_load(vm, verb, disk_dir, 60, "pci")
+
+
+def test_stop(vm: Start, bantam: str) -> None:
+    """The guest hears the power button; it is told by its input device and powers off."""
+    guest = vm("--name", "web", "-a", "bantam.modules=button,evdev").shell()
+    guest.run(
+        "(for i in /dev/input/event*; do head -c 1 $i >/dev/null && poweroff -f & done) 2>/dev/null"
+    )
+    stop = subprocess.Popen([bantam, "stop", "web"])
+    assert guest.status() == 0
+    assert stop.wait(END) == 0
+
+
+def test_stop_needs_force(vm: Start, bantam: str) -> None:
+    guest = vm("--name", "web").shell()
+    run = subprocess.run([bantam, "stop", "-t", "2", "web"], check=False, capture_output=True)
+    assert run.returncode == 8, run.stderr
+    assert guest.status() == 6
+
+
+def test_panic_is_told(vm: Start, bantam: str) -> None:
+    guest = vm("--name", "web").shell()
+    wait = subprocess.Popen([bantam, "wait", "web"])
+    events = subprocess.Popen([bantam, "events", "--json", "web"], stdout=subprocess.PIPE)
+    time.sleep(1)
+    guest.send(b"echo c >/proc/sysrq-trigger\n")
+    assert guest.status() == 4
+    assert wait.wait(END) == 4
+    kinds = [json.loads(line)["event"] for line in events.communicate(timeout=END)[0].splitlines()]
+    assert kinds == ["panic", "ended"]
+    assert "web.sock" not in os.listdir(f"{os.environ['XDG_RUNTIME_DIR']}/bantam")
