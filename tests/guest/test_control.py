@@ -59,9 +59,7 @@ def test_pause(vm: Start, verb: Callable[..., str], linux: str) -> None:
     # the watchdog would say that a CPU has stood still
     pause(guest, verb, 10)
     guest.run("sleep 1")
-    said = guest.run("dmesg")
-    for words in ("soft lockup", "rcu_sched", "clocksource: Switched", "Marking clocksource"):
-        assert words not in said.split("Run /init")[-1], said
+    assert guest.run("dmesg | grep -E 'soft lockup|rcu_.*stall|Marking clocksource'") == ""
     # a timer that was set before the pause has as much left afterwards
     guest.begin("cat /proc/uptime; sleep 3; cat /proc/uptime")
     verb("pause", "web")
@@ -104,7 +102,7 @@ def under_load(
     assert guest.end(timeout=300).strip() == ""
     assert "" == guest.run("killall -INT ping; sleep 1").strip()
     assert " 0% packet loss" in guest.run("cat /tmp/p")
-    assert "error" not in guest.run("dmesg | grep -i 'vda.*error'")
+    assert guest.run("dmesg | grep -i 'vda.*error'") == ""
     guest.send(b"poweroff -f\n")
     assert guest.status() == 0
 
