@@ -210,6 +210,11 @@ struct log *virtio_device_log(const struct virtio_device *vdev)
 	return vdev->config.log;
 }
 
+void *virtio_device_opaque(const struct virtio_device *vdev)
+{
+	return vdev->config.opaque;
+}
+
 bool virtio_device_running(const struct virtio_device *vdev)
 {
 	return vdev->running;

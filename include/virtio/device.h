@@ -245,6 +245,8 @@ void virtio_device_queue_error(struct virtio_device *vdev, unsigned int q, const
 /* The same where no queue is to blame, or the host failed the device beyond repair. */
 void virtio_device_needs_reset(struct virtio_device *vdev, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* As in the configuration, for functions of the device that are given it; any thread. */
+void *virtio_device_opaque(const struct virtio_device *vdev);
 /* Between start and stop. */
 bool virtio_device_running(const struct virtio_device *vdev);
 /* The driver has enabled queue q, and it is neither stopped nor being reset. */

@@ -19,6 +19,7 @@
 #include "vm/config/cmdline_words.h"
 #include "vm/config/config.h"
 #include "vm/core/error.h"
+#include "vm/core/rate_limit.h"
 
 #include "../unit/fakes/check.h"
 
@@ -215,16 +216,55 @@ static const char *escaped(const char *text, char *out)
 	return out;
 }
 
+static void check_limits(const struct limit_config *limits, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct rate_config rates;
+
+		limit_rates(&limits[i], &rates);
+		CHECK(rate_config_valid(&rates));
+		CHECK((rates.bytes.size || rates.ops.size) == limit_is_set(&limits[i]));
+	}
+}
+
+static bool same_limits(const struct limit_config *a, const struct limit_config *b, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (memcmp(a[i].value, b[i].value, sizeof(a[i].value)))
+			return false;
+	return true;
+}
+
+/* Words behind commas; the caller frees them. */
+static char *limit_words(bool card, const struct limit_config *limits)
+{
+	char *text = NULL, name[32];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	CHECK(out);
+	for (enum limit_direction d = 0; d < (card ? LIMIT_MAX_DIRECTIONS : 1); d++)
+		for (enum limit_value v = 0; v < NUM_LIMIT_VALUES; v++)
+			if (limits[d].given[v])
+				fprintf(out, ",%s=%llu", limit_name(card, d, v, name),
+					(unsigned long long)limits[d].value[v]);
+	CHECK(!fclose(out));
+	return text;
+}
+
 static void write_disk(struct args *args, const struct disk_config *disk)
 {
 	static const char *const caches[] = {"none", "writeback", "writethrough", "unsafe"};
 	static const char *const aio[] = {"", ",aio=native", ",aio=threads"};
 	char path[2 * INPUT_SIZE + 1], serial[2 * CONFIG_MAX_DISK_SERIAL + 1];
+	char *limits = limit_words(false, &disk->limit);
 
-	add(args, "--disk=%s,cache=%s%s%s%s,queues=%u%s%s", escaped(disk->path, path),
+	check_limits(&disk->limit, 1);
+	add(args, "--disk=%s,cache=%s%s%s%s,queues=%u%s%s%s", escaped(disk->path, path),
 		caches[disk->cache], aio[disk->aio], disk->serial ? ",serial=" : "",
 		disk->serial ? escaped(disk->serial, serial) : "", disk->queues,
-		disk->read_only ? ",ro" : "", disk->iothread ? ",iothread" : "");
+		disk->read_only ? ",ro" : "", disk->iothread ? ",iothread" : "", limits);
+	free(limits);
 }
 
 static void write_endpoint(FILE *out, const union net_address *address)
@@ -274,11 +314,12 @@ static void write_net(struct args *args, const struct net_config *net)
 {
 	static const uint8_t none[6];
 	const uint8_t *mac = net->mac;
-	char *text = NULL;
+	char *text = NULL, *limits = limit_words(true, net->limits);
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	CHECK(out);
+	check_limits(net->limits, LIMIT_MAX_DIRECTIONS);
 	fputs(net->kind == NET_USER ? "user" : "tap", out);
 	if (memcmp(mac, none, sizeof(none)))
 		fprintf(out, ",mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
@@ -287,6 +328,8 @@ static void write_net(struct args *args, const struct net_config *net)
 		fprintf(out, ",mtu=%u", net->mtu);
 	write_user(out, net);
 	write_tap(out, net);
+	fputs(limits, out);
+	free(limits);
 	CHECK(!fclose(out));
 	add(args, "--net=%s", text);
 	free(text);
@@ -371,7 +414,8 @@ static bool same_disk(const struct disk_config *a, const struct disk_config *b)
 {
 	return same_text(a->path, b->path) && same_text(a->serial, b->serial) &&
 	       a->read_only == b->read_only && a->cache == b->cache && a->aio == b->aio &&
-	       a->queues == b->queues && a->iothread == b->iothread;
+	       a->queues == b->queues && a->iothread == b->iothread &&
+	       same_limits(&a->limit, &b->limit, 1);
 }
 
 static bool same_net(const struct net_config *a, const struct net_config *b)
@@ -382,7 +426,8 @@ static bool same_net(const struct net_config *a, const struct net_config *b)
 	       a->restricted == b->restricted && a->host_loopback == b->host_loopback &&
 	       same_text(a->ifname, b->ifname) && same_text(a->script, b->script) &&
 	       a->queues == b->queues && a->vhost == b->vhost && a->num_fds == b->num_fds &&
-	       !memcmp(a->fds, b->fds, sizeof(a->fds));
+	       !memcmp(a->fds, b->fds, sizeof(a->fds)) &&
+	       same_limits(a->limits, b->limits, LIMIT_MAX_DIRECTIONS);
 }
 
 static void check_same_devices(const struct config *a, const struct config *b)

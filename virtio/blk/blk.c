@@ -136,6 +136,7 @@ static void destroy(void *opaque)
 {
 	struct virtio_blk *vblk = opaque;
 
+	vblk_limit_fini(vblk);
 	blk_detach(vblk->blk);
 	sparse_free(vblk, vblk->allocated);
 }
@@ -167,6 +168,7 @@ static struct virtio_blk *allocate(const struct virtio_blk_config *config, uint1
 	vblk->name = config->name;
 	vblk->log = config->log;
 	vblk->queue_size = queue_size;
+	vblk->num_queues = config->num_queues;
 	vblk->features = VBLK_F_SEG_MAX | VBLK_F_BLK_SIZE | VBLK_F_FLUSH | VBLK_F_TOPOLOGY;
 	vblk->features |= config->blk->info.read_only
 				  ? VBLK_F_RO
@@ -201,6 +203,11 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_devi
 	vblk = allocate(config, size);
 	if (!vblk)
 		return -ENOMEM;
+	rc = vblk_limit_init(vblk, config);
+	if (rc < 0) {
+		sparse_free(vblk, vblk->allocated);
+		return rc;
+	}
 	for (unsigned int q = 0; q < VIRTIO_BLK_MAX_QUEUES; q++)
 		sizes[q] = size;
 	device.opaque = vblk;

@@ -6,6 +6,7 @@
 #include "devices/block/blk.h"
 #include "virtio/blk/blk.h"
 #include "virtio/device.h"
+#include "vm/core/clock.h"
 #include "vm/core/log.h"
 
 /* Features (5.2.3) */
@@ -38,6 +39,8 @@ struct virtio_blk {
 	uint64_t features;
 	uint16_t queue_size;
 	size_t allocated; /* bytes, of which few are touched by a driver that has little to do */
+	unsigned int num_queues;
+	const struct clock *clock; /* NULL: no limits */
 	uint8_t serial[VIRTIO_BLK_SERIAL_BYTES];
 
 	struct log_limit limit;
@@ -47,11 +50,24 @@ struct virtio_blk {
 	uint32_t write_flags; /* of writes: BLK_FUA or 0 */
 	uint32_t answered;    /* a bit per queue that has something to publish */
 	uint8_t cfg[VBLK_CFG_SIZE];
+	struct rate_limit rate;
+	struct timer timer;		/* takes up again what it held back */
+	bool held_back;			/* it is armed */
+	unsigned int first_queue;	/* that is served first then */
+	uint64_t now_ns;		/* of the kick that runs, where there is a limit */
 	struct vblk_request requests[]; /* queue_size for each queue */
 };
 
 /* virtio/blk/blk_request.c; ops->kick, and the back end's ready */
 void vblk_kick(void *opaque, unsigned int q);
 void vblk_ready(void *opaque);
+
+/* virtio/blk/blk_limit.c; the clock as the configuration has it */
+int vblk_limit_init(struct virtio_blk *vblk, const struct virtio_blk_config *config);
+void vblk_limit_fini(struct virtio_blk *vblk);
+/* At the beginning of a kick: whether requests may be looked at. */
+bool vblk_limit_begin(struct virtio_blk *vblk);
+/* False: the chain has been put back, and its queue will be kicked. Only if rate.on. */
+bool vblk_limit_admit(struct virtio_blk *vblk, unsigned int q, struct virtq_chain *chain);
 
 #endif

@@ -278,6 +278,8 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 		virtio_device_release(vblk->vdev, q, chain);
 		return false;
 	}
+	if (vblk->rate.on && !vblk_limit_admit(vblk, q, chain))
+		return false;
 	r->req.done = done;
 	r->req.opaque = vblk;
 	r->queue = q;
@@ -293,7 +295,8 @@ void vblk_kick(void *opaque, unsigned int q)
 {
 	struct virtio_blk *vblk = opaque;
 
-	virtio_device_process(vblk->vdev, q, handle);
+	if (vblk_limit_begin(vblk))
+		virtio_device_process(vblk->vdev, q, handle);
 	blk_commit(vblk->blk);
 	blk_poll(vblk->blk);
 	publish(vblk);

@@ -162,6 +162,7 @@ static void destroy(void *opaque)
 
 	if (vnet->config.clock)
 		clock_disarm_sync(vnet->config.clock, &vnet->settle);
+	net_limit_fini(vnet);
 	if (vnet->net)
 		vnet->net->ops->attach(vnet->net, NULL, NULL, NULL);
 	net_vhost_destroy(vnet);
@@ -350,6 +351,9 @@ int virtio_net_create(const struct virtio_net_config *config, struct virtio_net 
 	if (!vnet)
 		return -ENOMEM;
 	if (!init(vnet, &full))
+		goto free_vnet;
+	rc = net_limit_init(vnet);
+	if (rc < 0)
 		goto free_vnet;
 	rc = create_device(vnet);
 	if (rc < 0)

@@ -57,6 +57,15 @@ struct net_rx {
 	size_t frame, direct;
 };
 
+/* A direction and its limit; see net_limit.c. */
+struct net_flow {
+	struct rate_limit rate;
+	struct timer timer;	 /* takes up again what it held back */
+	bool held_back;		 /* it is armed */
+	unsigned int first_pair; /* that is served first then */
+	uint64_t now_ns;	 /* of the run that goes on, where there is a limit */
+};
+
 struct net_vhost;
 
 struct net_pair {
@@ -87,6 +96,8 @@ struct virtio_net {
 	/* Of the kick that runs */
 	uint32_t turn; /* bytes left of VIRTIO_NET_TURN_BYTES */
 	struct iovec iov[IOV_MAX];
+
+	struct net_flow flow[VIRTIO_NET_NUM_DIRECTIONS];
 
 	struct timer settle; /* the interrupts that transmit queues owe */
 	bool settling;	     /* it is armed */
@@ -138,6 +149,22 @@ void net_tx_settle(void *opaque);
 void net_rx_run(struct net_rx *rx);
 /* Gives the chains back, forgets the frame. */
 void net_rx_give_back(struct net_rx *rx);
+
+/* ---- virtio/net/net_limit.c ---- */
+
+int net_limit_init(struct virtio_net *vnet);
+void net_limit_fini(struct virtio_net *vnet);
+/* At the beginning of a run of queues: whether a frame may be looked at. */
+bool net_limit_begin(struct virtio_net *vnet, enum virtio_net_direction direction);
+/* Whether another frame may pass; false: the queues will be run again. Only if rate.on. */
+bool net_limit_admit(struct virtio_net *vnet, enum virtio_net_direction direction);
+/* It has passed, with header. */
+static inline void net_limit_take(
+	struct virtio_net *vnet, enum virtio_net_direction direction, uint64_t len)
+{
+	if (vnet->flow[direction].rate.on)
+		rate_limit_take(&vnet->flow[direction].rate, len - NET_HEADER);
+}
 
 /* ---- virtio/net/net.c ---- */
 

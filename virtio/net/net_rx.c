@@ -146,6 +146,7 @@ enum result {
 	GO_ON,
 	NO_FRAME,  /* ready will come */
 	NO_BUFFER, /* a kick will come */
+	TOO_MUCH,  /* the timer will come */
 };
 
 static enum result need_buffers(const struct net_rx *rx)
@@ -181,6 +182,8 @@ static enum result fetch(struct net_rx *rx)
 	ssize_t n;
 	int num;
 
+	if (rx->vnet->flow[VIRTIO_NET_RX].rate.on && !net_limit_admit(rx->vnet, VIRTIO_NET_RX))
+		return TOO_MUCH;
 	gather(rx);
 	if (!rx->num_chains)
 		return need_buffers(rx);
@@ -197,6 +200,7 @@ static enum result fetch(struct net_rx *rx)
 		rx->frame = (size_t)n;
 		rx->direct = MIN((size_t)n, room);
 		expect(rx, (size_t)n);
+		net_limit_take(rx->vnet, VIRTIO_NET_RX, (uint64_t)n);
 	}
 	return GO_ON;
 }
@@ -298,6 +302,8 @@ static enum result run(struct net_rx *rx)
 	struct virtio_net *vnet = rx->vnet;
 	enum result result = GO_ON;
 
+	if (!net_limit_begin(vnet, VIRTIO_NET_RX))
+		return TOO_MUCH;
 	vnet->turn = VIRTIO_NET_TURN_BYTES;
 	virtio_device_notify_off(vnet->vdev, queue_of(rx));
 	for (unsigned int n = 0; n < VIRTIO_PASS_BUDGET && vnet->turn && result == GO_ON; n++)
@@ -314,7 +320,7 @@ static enum result run(struct net_rx *rx)
  */
 void net_rx_run(struct net_rx *rx)
 {
-	const bool on = in_use(rx) && run(rx) != NO_BUFFER && in_use(rx);
+	const bool on = in_use(rx) && run(rx) < NO_BUFFER && in_use(rx);
 
 	rx->vnet->net->ops->rx_enable(rx->vnet->net, rx->pair, on);
 }

@@ -62,12 +62,17 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 		net_refuse(vnet, q, chain, "a frame in a writable buffer");
 		return false;
 	}
+	if (vnet->flow[VIRTIO_NET_TX].rate.on && !net_limit_admit(vnet, VIRTIO_NET_TX)) {
+		virtio_device_unpop(vnet->vdev, q, chain);
+		return false;
+	}
 	/* 5.1.6.5.5: pairs that are not in use send nothing. */
 	if (pair < vnet->pairs && !transmit(vnet, pair, chain)) {
 		vnet->pair[pair].tx_blocked = true;
 		virtio_device_unpop(vnet->vdev, q, chain);
 		return false;
 	}
+	net_limit_take(vnet, VIRTIO_NET_TX, MAX(chain->readable, (uint64_t)NET_HEADER));
 	vnet->turn -= (uint32_t)MIN(chain->readable, (uint64_t)vnet->turn);
 	virtio_device_push(vnet->vdev, q, chain, 0);
 	if (!vnet->turn)
@@ -105,7 +110,7 @@ void net_tx_kick(struct virtio_net *vnet, unsigned int pair)
 {
 	const unsigned int q = 2 * pair + 1;
 
-	if (vnet->pair[pair].tx_blocked)
+	if (vnet->pair[pair].tx_blocked || !net_limit_begin(vnet, VIRTIO_NET_TX))
 		return;
 	vnet->turn = VIRTIO_NET_TURN_BYTES;
 	flush(vnet, q, virtio_device_drain(vnet->vdev, q, handle));

@@ -114,10 +114,15 @@ int config_parse_disk(const char *value, struct disk_config *disk, struct error 
 	if (hint)
 		return error_set(err, -EINVAL, "--disk: '%s' (%s; a file of that name is ./%s)",
 			disk->path, hint, disk->path);
-	while (!rc && (part = config_next_part(&rest)))
-		rc = config_set_key("--disk", part, disk_keys, ARRAY_SIZE(disk_keys), disk,
-			" (a comma in the file's name is written twice)", err);
-	return rc;
+	while (!rc && (part = config_next_part(&rest))) {
+		rc = limit_parse("--disk", part, false, &disk->limit, err);
+		if (rc)
+			rc = MIN(rc, 0);
+		else
+			rc = config_set_key("--disk", part, disk_keys, ARRAY_SIZE(disk_keys), disk,
+				" (a comma in the file's name is written twice)", err);
+	}
+	return rc ? rc : limit_check("--disk", &disk->limit, err);
 }
 
 int config_parse_port(const char *value, struct port_config *port, struct error *err)

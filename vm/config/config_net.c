@@ -315,7 +315,15 @@ int config_parse_net(const char *value, struct net_config *net, struct error *er
 		if (part && net->kind == NET_NONE)
 			return error_set(err, -EINVAL, "--net: nothing goes with none");
 	}
-	for (rc = 0; part && !rc; part = config_next_part(&rest))
-		rc = config_set_key("--net", part, net_keys, ARRAY_SIZE(net_keys), net, "", err);
+	for (rc = 0; part && !rc; part = config_next_part(&rest)) {
+		rc = limit_parse("--net", part, true, net->limits, err);
+		if (rc)
+			rc = MIN(rc, 0);
+		else
+			rc = config_set_key(
+				"--net", part, net_keys, ARRAY_SIZE(net_keys), net, "", err);
+	}
+	for (enum limit_direction d = 0; !rc && d < LIMIT_MAX_DIRECTIONS; d++)
+		rc = limit_check("--net", &net->limits[d], err);
 	return rc;
 }

@@ -213,6 +213,11 @@ static int check_disks(const struct config *config, struct error *err)
 
 static int check_net(const struct net_config *net, struct error *err)
 {
+	if (net->vhost == NET_VHOST_ON &&
+		(limit_is_set(&net->limits[LIMIT_RX]) || limit_is_set(&net->limits[LIMIT_TX])))
+		return error_set(err, -EINVAL,
+			"--net: vhost=on: the host's kernel knows no limits; leave one of them "
+			"out");
 	if (net->num_fds && (net->ifname || net->queues))
 		return error_set(err, -EINVAL,
 			"--net: fd: a tap that is open has its name and its queues; leave %s out",

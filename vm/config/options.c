@@ -200,7 +200,9 @@ static const struct option_spec options[] = {
 		.more = "; up to 32, in the guest /dev/vda and so on. Behind the name, each after "
 			"a comma: ro; cache=none (default), writeback, writethrough or unsafe; "
 			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
-			"own); format=raw. A comma in the name is written twice"},
+			"own); format=raw; bandwidth=SIZE and iops=N, limits of bytes and requests "
+			"a second, each with -burst=N (at once) and -once=N (at the beginning). A "
+			"comma in the name is written twice"},
 	[OPT_NET] = {.short_name = 'n',
 		.name = "net",
 		.value = "KIND[,...]",
@@ -214,7 +216,8 @@ static const struct option_spec options[] = {
 			"each after a comma: mac=ADDRESS; mtu=N; with user: "
 			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
 			"restrict, host-loopback; with tap: ifname=NAME, script=PATH, queues=N, "
-			"vhost=on|off, fd=N"},
+			"vhost=on|off, fd=N. Limits: rx-bandwidth=SIZE, tx-bandwidth=SIZE, "
+			"rx-pps=N, tx-pps=N, each with -burst and -once, as for --disk"},
 	[OPT_SERIAL] = {.name = "serial",
 		.value = "WHERE",
 		.file = false,

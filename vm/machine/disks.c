@@ -11,19 +11,26 @@
 #include <string.h>
 
 #include "devices/block/blk.h"
+#include "vm/core/clock.h"
 #include "vm/core/error.h"
 #include "vm/core/io_thread.h"
 #include "vm/core/log.h"
 
+struct disk_thread {
+	struct io_thread *thread; /* NULL: there is none */
+	struct timer_queue *timers;
+};
+
 struct disk {
 	struct blk *blk;
-	struct io_thread *own; /* or NULL: the shared one */
+	struct disk_thread own; /* or the shared one */
+	struct limit_config limit;
 };
 
 struct disks {
 	const struct config *config;
 	struct log *log;
-	struct io_thread *shared;
+	struct disk_thread shared;
 	unsigned int count; /* tried to open */
 	struct disk disk[CONFIG_MAX_DISKS];
 };
@@ -31,16 +38,21 @@ struct disks {
 static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 {
 	const bool own = disks->config->disks[i].iothread;
-	struct io_thread **thread = own ? &disks->disk[i].own : &disks->shared;
+	struct disk_thread *at = own ? &disks->disk[i].own : &disks->shared;
 	char name[16] = "disks";
 	int rc;
 
-	if (*thread)
+	if (at->thread)
 		return 0;
 	if (own)
 		snprintf(name, sizeof(name), "disk%u", i);
-	rc = io_thread_create(name, thread, err);
-	return rc < 0 ? rc : io_thread_resume(*thread, err);
+	rc = io_thread_create(name, &at->thread, err);
+	if (rc < 0)
+		return rc;
+	rc = timer_queue_create(io_thread_loop(at->thread), &at->timers);
+	if (rc < 0)
+		return error_set_errno(err, rc, "disks");
+	return io_thread_resume(at->thread, err);
 }
 
 static int open_disk(struct disks *disks, unsigned int i, struct error *err)
@@ -53,7 +65,10 @@ static int open_disk(struct disks *disks, unsigned int i, struct error *err)
 		.aio = config->aio,
 		.log = disks->log,
 	};
-	int rc = blk_raw_create(&blk, &disks->disk[i].blk, err);
+	int rc;
+
+	disks->disk[i].limit = config->limit;
+	rc = blk_raw_create(&blk, &disks->disk[i].blk, err);
 
 	return rc < 0 ? rc : open_thread(disks, i, err);
 }
@@ -77,13 +92,22 @@ int disks_open(const struct config *config, struct log *log, struct disks **ret,
 	return 0;
 }
 
+static void close_thread(struct disk_thread *at)
+{
+	if (!at->thread)
+		return;
+	io_thread_hold(at->thread);
+	timer_queue_destroy(at->timers);
+	io_thread_destroy(at->thread);
+}
+
 void disks_close(struct disks *disks)
 {
 	if (!disks)
 		return;
 	for (unsigned int i = 0; i < disks->count; i++)
-		io_thread_destroy(disks->disk[i].own);
-	io_thread_destroy(disks->shared);
+		close_thread(&disks->disk[i].own);
+	close_thread(&disks->shared);
 	for (unsigned int i = 0; i < disks->count; i++)
 		blk_close(disks->disk[i].blk);
 	free(disks);
@@ -94,9 +118,24 @@ struct blk *disks_blk(struct disks *disks, unsigned int i)
 	return disks->disk[i].blk;
 }
 
+static struct disk_thread *thread_of(struct disks *disks, unsigned int i)
+{
+	return disks->disk[i].own.thread ? &disks->disk[i].own : &disks->shared;
+}
+
 struct event_loop *disks_loop(struct disks *disks, unsigned int i)
 {
-	return io_thread_loop(disks->disk[i].own ? disks->disk[i].own : disks->shared);
+	return io_thread_loop(thread_of(disks, i)->thread);
+}
+
+const struct clock *disks_clock(struct disks *disks, unsigned int i)
+{
+	return timer_queue_clock(thread_of(disks, i)->timers);
+}
+
+struct limit_config *disks_limit(struct disks *disks, unsigned int i)
+{
+	return &disks->disk[i].limit;
 }
 
 void disks_refresh(struct disks *disks)

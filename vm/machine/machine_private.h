@@ -18,6 +18,7 @@ struct coalesced_ports;
 struct virtio_balloon;
 struct virtio_device;
 struct virtio_mmio;
+struct virtio_net;
 struct virtio_pci;
 
 /* A device and the one of the two transports that it has. */
@@ -54,7 +55,10 @@ struct machine {
 	unsigned int num_virtio;
 	struct irq_or virtio_irq[LAYOUT_IRQ_PCI_N]; /* for MMIO */
 	bool virtio_irq_ready;
-	struct virtio_balloon *balloon; /* among them, or NULL */
+	struct virtio_device
+		*disks[CONFIG_MAX_DISKS];	  /* among them, in the configuration's order */
+	struct virtio_net *nets[CONFIG_MAX_NETS]; /* likewise */
+	struct virtio_balloon *balloon;		  /* among them, or NULL */
 	char *cmdline; /* owned: env.cmdline and words that name MMIO devices; or NULL */
 
 	void *dtb; /* owned: its device tree, if there shall be one */

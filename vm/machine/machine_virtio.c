@@ -125,7 +125,7 @@ static int name_on_cmdline(struct machine *m)
 static int build_disk(struct machine *m, unsigned int i)
 {
 	const struct disk_config *disk = &m->env.config->disks[i];
-	const struct virtio_blk_config blk = {
+	struct virtio_blk_config blk = {
 		.name = disk->path,
 		.mem = m->mem,
 		.loop = disks_loop(m->env.disks, i),
@@ -133,11 +133,13 @@ static int build_disk(struct machine *m, unsigned int i)
 		.blk = disks_blk(m->env.disks, i),
 		.serial = disk->serial,
 		.num_queues = disk->queues,
+		.clock = disks_clock(m->env.disks, i),
 	};
-	struct virtio_device *vdev;
-	int rc = virtio_blk_create(&blk, &vdev);
+	int rc;
 
-	return rc < 0 ? rc : add(m, vdev);
+	limit_rates(disks_limit(m->env.disks, i), &blk.limit);
+	rc = virtio_blk_create(&blk, &m->disks[i]);
+	return rc < 0 ? rc : add(m, m->disks[i]);
 }
 
 static int build_net(struct machine *m, unsigned int i)
@@ -155,12 +157,13 @@ static int build_net(struct machine *m, unsigned int i)
 		.mtu = config->mtu,
 		.vhost = nets_vhost(nets, i),
 	};
-	struct virtio_net *vnet;
 	int rc;
 
 	memcpy(net.mac, nets_mac(nets, i), sizeof(net.mac));
-	rc = virtio_net_create(&net, &vnet);
-	return rc < 0 ? rc : add(m, virtio_net_device(vnet));
+	limit_rates(nets_limit(nets, i, LIMIT_RX), &net.limit[VIRTIO_NET_RX]);
+	limit_rates(nets_limit(nets, i, LIMIT_TX), &net.limit[VIRTIO_NET_TX]);
+	rc = virtio_net_create(&net, &m->nets[i]);
+	return rc < 0 ? rc : add(m, virtio_net_device(m->nets[i]));
 }
 
 static int add_console(struct machine *m, const char *name, const struct virtio_console_port *ports,

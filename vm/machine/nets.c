@@ -25,6 +25,7 @@ struct nets {
 	struct {
 		struct net *net;
 		uint8_t mac[6];
+		struct limit_config limits[LIMIT_MAX_DIRECTIONS];
 		int vhost[CONFIG_MAX_NET_QUEUES]; /* the first num_vhost are open */
 		unsigned int num_vhost;
 	} net[CONFIG_MAX_NETS];
@@ -97,7 +98,9 @@ static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
 	struct error why = {""};
 	int rc = 0;
 
-	if (mode == NET_VHOST_OFF)
+	/* The kernel knows no limits. */
+	if (mode == NET_VHOST_OFF || limit_is_set(nets_limit(nets, i, LIMIT_RX)) ||
+		limit_is_set(nets_limit(nets, i, LIMIT_TX)))
 		return 0;
 	while (!rc && nets->net[i].num_vhost < nets->net[i].net->info.max_queues) {
 		rc = vhost_open(&nets->net[i].vhost[nets->net[i].num_vhost], &why);
@@ -134,6 +137,7 @@ static int open_net(struct nets *nets, unsigned int i, struct error *err)
 	const struct net_config *config = &nets->config->nets[i];
 
 	choose_mac(nets, i);
+	memcpy(nets->net[i].limits, config->limits, sizeof(config->limits));
 	if (nets->config->dry_run)
 		return net_null_create(
 			MAX(MAX(config->queues, config->num_fds), 1u), &nets->net[i].net, err);
@@ -214,6 +218,11 @@ struct event_loop *nets_loop(struct nets *nets)
 const struct clock *nets_clock(struct nets *nets)
 {
 	return timer_queue_clock(nets->timers);
+}
+
+struct limit_config *nets_limit(struct nets *nets, unsigned int i, enum limit_direction direction)
+{
+	return &nets->net[i].limits[direction];
 }
 
 const int *nets_vhost(const struct nets *nets, unsigned int i)

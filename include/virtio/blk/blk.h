@@ -15,8 +15,10 @@
 #define BANTAM_VIRTIO_BLK_BLK_H
 
 #include "vm/core/base.h"
+#include "vm/core/rate_limit.h"
 
 struct blk;
+struct clock;
 struct event_loop;
 struct guest_mem;
 struct log;
@@ -44,6 +46,9 @@ struct virtio_blk_config {
 	const char *serial;	 /* at most VIRTIO_BLK_SERIAL_BYTES; NULL: empty; copied */
 	unsigned int num_queues; /* 1..VIRTIO_BLK_MAX_QUEUES */
 	uint16_t queue_size;	 /* a power of two; 0: VIRTIO_BLK_QUEUE_SIZE */
+	/* For limits: its timers run on loop's thread, if there is one. NULL: there are none. */
+	const struct clock *clock;
+	struct rate_config limit; /* see virtio_blk_set_limit */
 };
 
 /*
@@ -51,5 +56,12 @@ struct virtio_blk_config {
  * flight. -EINVAL for what is out of range, else as virtio_device_create and blk_attach.
  */
 int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_device **ret);
+
+/*
+ * How much may pass from now on: bytes of data, read and written, and requests. What is too much
+ * stays in the queues, so a reset or a pause has nothing to wait for. -EINVAL: no valid
+ * configuration, or there is no clock. Any thread that holds no lock of the device.
+ */
+int virtio_blk_set_limit(struct virtio_device *vdev, const struct rate_config *limit);
 
 #endif

@@ -15,6 +15,7 @@
 #define BANTAM_VIRTIO_NET_NET_H
 
 #include "vm/core/base.h"
+#include "vm/core/rate_limit.h"
 
 struct clock;
 struct event_loop;
@@ -59,11 +60,14 @@ enum {
 	VIRTIO_NET_TURN_BYTES = 1 << 20,
 };
 
+/* As the guest sees it */
+enum virtio_net_direction { VIRTIO_NET_RX, VIRTIO_NET_TX, VIRTIO_NET_NUM_DIRECTIONS };
+
 struct virtio_net_config {
 	const char *name; /* for the log; outlives the device */
 	const struct guest_mem *mem;
 	struct event_loop *loop; /* of the back end too; see virtio_device_config */
-	/* Its timers run on that loop's thread. NULL: no interrupt is ever put off. */
+	/* Its timers run on that loop's thread. NULL: no interrupt is ever put off, no limits. */
 	const struct clock *clock;
 	struct log *log;
 	struct net *net;	/* not owned, outlives the device; nobody else is attached to it */
@@ -77,7 +81,8 @@ struct virtio_net_config {
 	 * NULL: frames go through here.
 	 */
 	const int *vhost;
-	const struct vhost_sys *vhost_sys; /* NULL: the host's */
+	struct rate_config limit[VIRTIO_NET_NUM_DIRECTIONS]; /* see virtio_net_set_limit */
+	const struct vhost_sys *vhost_sys;		     /* NULL: the host's */
 };
 
 /*
@@ -89,6 +94,15 @@ struct virtio_net_config {
  */
 int virtio_net_create(const struct virtio_net_config *config, struct virtio_net **ret);
 struct virtio_device *virtio_net_device(struct virtio_net *vnet);
+
+/*
+ * How much may pass from now on in that direction, in all queues: bytes, with Ethernet's header,
+ * and frames, which may be long ones with offloads. What is too much waits in the queue, or in the
+ * back end. -EINVAL: no valid configuration, or there is no clock; -EOPNOTSUPP: the kernel serves
+ * the queues. Any thread that holds no lock of the device.
+ */
+int virtio_net_set_limit(struct virtio_net *vnet, enum virtio_net_direction direction,
+	const struct rate_config *limit);
 
 /*
  * Asks the guest to tell its network where it is, as after a move to another host (5.1.6.5.4). Any

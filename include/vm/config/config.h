@@ -12,6 +12,7 @@
 #include "loader/entry.h"
 #include "loader/loader.h"
 #include "loader/smbios/smbios.h"
+#include "vm/config/config_limit.h"
 #include "vm/config/options.h"
 #include "vm/core/base.h"
 
@@ -52,7 +53,8 @@ struct disk_config {
 	const char *serial; /* NULL for none */
 	unsigned int queues;
 	bool iothread; /* a thread of its own */
-	char *copy;    /* owned: what path and serial point to */
+	struct limit_config limit;
+	char *copy; /* owned: what path and serial point to */
 };
 
 enum net_kind { NET_USER, NET_TAP, NET_NONE };
@@ -65,6 +67,7 @@ struct net_config {
 	enum net_kind kind;
 	uint8_t mac[6]; /* all 0: not given */
 	uint16_t mtu;	/* 0: not given */
+	struct limit_config limits[LIMIT_MAX_DIRECTIONS];
 
 	/* NET_USER, see struct net_slirp_config */
 	struct net_forward forwards[CONFIG_MAX_FORWARDS];

@@ -10,6 +10,7 @@
 #include "vm/core/base.h"
 
 struct blk;
+struct clock;
 struct disks;
 struct error;
 struct event_loop;
@@ -26,6 +27,12 @@ void disks_close(struct disks *disks);
 /* i < config->num_disks */
 struct blk *disks_blk(struct disks *disks, unsigned int i);
 struct event_loop *disks_loop(struct disks *disks, unsigned int i);
+
+/* Of that loop. */
+const struct clock *disks_clock(struct disks *disks, unsigned int i);
+/* How much the disk may do, from the configuration at first; for who changes it, and for reboots.
+ */
+struct limit_config *disks_limit(struct disks *disks, unsigned int i);
 
 /* Looks how large the disks are now, and logs what has changed. */
 void disks_refresh(struct disks *disks);

@@ -36,6 +36,8 @@ struct net *nets_net(struct nets *nets, unsigned int i);
 struct event_loop *nets_loop(struct nets *nets);
 /* Of that loop. */
 const struct clock *nets_clock(struct nets *nets);
+/* How much the card may do, from the configuration at first; see disks_limit. */
+struct limit_config *nets_limit(struct nets *nets, unsigned int i, enum limit_direction direction);
 /* See struct virtio_net_config. */
 const int *nets_vhost(const struct nets *nets, unsigned int i);
 /* For the log: "user network", or what the interface is called. */

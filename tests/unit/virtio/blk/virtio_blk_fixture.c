@@ -17,7 +17,9 @@ static void create(enum rig_kind kind, const struct vb_options *options)
 		.log = options->log,
 		.serial = options->serial,
 		.num_queues = options->num_queues ? options->num_queues : 1,
-		.queue_size = options->queue_size};
+		.queue_size = options->queue_size,
+		.clock = options->clock,
+		.limit = options->limit};
 	struct virtio_device *vdev;
 
 	rig_create(&vrig, kind);

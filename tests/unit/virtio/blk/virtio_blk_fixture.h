@@ -54,6 +54,8 @@ struct vb_options {
 	uint64_t capacity; /* bytes; 0: VBF_BYTES */
 	const char *serial;
 	struct log *log;
+	const struct clock *clock;
+	struct rate_config limit;
 };
 
 extern struct vbf *vb_disk;
