@@ -23,10 +23,10 @@ static const char *const exit_codes[] = {
 	[EXIT_USAGE] = "bad usage, or an image that cannot be booted",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
 	[EXIT_PANIC] = "the guest panicked, or ended five times in a row before user space",
-	[EXIT_KVM_INTERNAL] = "KVM could not go on (internal error)",
-	[EXIT_QUIT] = "ended from the console by Ctrl-A x, or by `bantam stop`",
-	[EXIT_NO_VM] = "no VM of that name runs, or it cannot be reached",
-	[EXIT_FORCED] = "by force, or not in time",
+	[EXIT_KVM_INTERNAL] = "KVM could not continue (internal error)",
+	[EXIT_QUIT] = "ended by Ctrl-A x on the console, or by `bantam stop`",
+	[EXIT_NO_VM] = "no VM of that name is running, or it cannot be reached",
+	[EXIT_FORCED] = "ended by force, or not in time",
 };
 
 static const struct {
@@ -131,8 +131,8 @@ static void print_exit_code(FILE *out, enum exit_code code, const char *text)
 static void print_client_notes(FILE *out)
 {
 	fputs("\nExit status:\n", out);
-	print_exit_code(out, EXIT_POWEROFF, "it is done");
-	print_exit_code(out, EXIT_HOST, "it failed");
+	print_exit_code(out, EXIT_POWEROFF, "success");
+	print_exit_code(out, EXIT_HOST, "failure");
 	print_exit_code(out, EXIT_USAGE, "bad usage");
 	print_exit_code(out, EXIT_NO_VM, exit_code_text(EXIT_NO_VM));
 	print_exit_code(out, EXIT_FORCED, exit_code_text(EXIT_FORCED));
@@ -142,8 +142,7 @@ static void print_run_notes(FILE *out)
 {
 	const struct cmdline_default *word;
 
-	fputs("\nDefault command line (each word is left out when --cmdline says otherwise):\n",
-		out);
+	fputs("\nDefault parameters (each is left out if --cmdline overrides it):\n", out);
 	for (size_t i = 0; (word = cmdline_default(i)); i++)
 		item(out, word->word, WORD_COLUMN, word->reason);
 	fputs("\nOn the console:\n", out);

@@ -65,19 +65,19 @@ static const struct option_spec options[] = {
 		.verbs = RUN | PACK,
 		.group = GROUP_BOOT,
 		.brief = "an initial RAM disk",
-		.more = "; several are put behind each other. For Multiboot each is a module"},
+		.more = "; several are joined in this order. For Multiboot each is a module"},
 	[OPT_CMDLINE] = {.short_name = 'a',
 		.name = "cmdline",
-		.value = "WORDS",
+		.value = "PARAMETERS",
 		.repeatable = true,
 		.verbs = RUN | PACK,
 		.group = GROUP_BOOT,
-		.brief = "words for the kernel command line",
-		.more = "; several are joined; they win over the default words"},
+		.brief = "kernel command-line parameters",
+		.more = "; several are joined; they override the default parameters"},
 	[OPT_NO_DEFAULT_CMDLINE] = {.name = "no-default-cmdline",
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "no words but those of --cmdline"},
+		.brief = "use only the parameters from --cmdline"},
 	[OPT_BOOT] = {.name = "boot",
 		.value = "HOW",
 		.choices = boots,
@@ -85,33 +85,33 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_BOOT,
 		.brief = "how the kernel is entered",
-		.more = ": auto (default) unpacks a bzImage here and enters what is in it, elf and "
-			"pvh insist on that, bzimage leaves the unpacking to the guest, multiboot "
-			"takes "
-			"that entry of a kernel that has another one too"},
+		.more = ": auto (default) unpacks a bzImage on the host and enters the kernel in "
+			"it, elf and pvh require that entry point, bzimage lets the guest unpack "
+			"it, "
+			"multiboot prefers the Multiboot entry point over others"},
 	[OPT_KASLR] = {.name = "kaslr",
 		.value = "SWITCH",
 		.choices = switches,
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "a random address for a kernel that is unpacked here",
+		.brief = "a random address for a kernel unpacked on the host",
 		.more = ": on (default) or off"},
 	[OPT_NO_KERNEL_CACHE] = {.name = "no-kernel-cache",
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "neither look for the unpacked kernel in the cache nor keep it there"},
+		.brief = "do not use the cache of unpacked kernels"},
 	[OPT_FIT_CONFIG] = {.name = "fit-config",
 		.value = "NAME",
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "the configuration to boot of a FIT image",
-		.more = ", as FILE#NAME does; otherwise its default"},
+		.brief = "which configuration of a FIT image to boot",
+		.more = ", as FILE#NAME does; default: the image's default"},
 	[OPT_DTB] = {.name = "dtb",
 		.verbs = RUN,
 		.group = GROUP_BOOT,
-		.brief = "describe the machine by a device tree, too",
-		.more = ", for kernels that have CONFIG_OF"},
+		.brief = "also describe the machine in a device tree",
+		.more = ", for kernels built with CONFIG_OF"},
 	[OPT_OUTPUT] = {.short_name = 'o',
 		.name = "output",
 		.value = "FILE",
@@ -119,22 +119,23 @@ static const struct option_spec options[] = {
 		.verbs = PACK,
 		.group = GROUP_BOOT,
 		.brief = "the FIT image to make",
-		.more = "; an older one of that name is replaced"},
+		.more = "; an existing one is replaced"},
 	[OPT_PACK_CONFIG] = {.name = "config",
 		.value = "NAME",
 		.repeatable = true,
 		.verbs = PACK,
 		.group = GROUP_BOOT,
-		.brief = "begin a configuration of that name",
-		.more = "; --kernel, --initrd and --cmdline behind it are its own. Without a "
-			"kernel it shares those of the first one, which is the default"},
+		.brief = "start a configuration with this name",
+		.more = "; the --kernel, --initrd and --cmdline that follow belong to it. Without "
+			"a "
+			"kernel it shares the files of the first one, which is the default"},
 	[OPT_FLAT] = {.name = "flat",
 		.value = "FILE[@GPA]",
 		.file = true,
 		.verbs = RUN,
 		.group = GROUP_FLAT,
-		.brief = "a program without any format, loaded at address GPA",
-		.more = "; default 0x1000 in real mode, 0x100000 otherwise; its HLT ends the VM"},
+		.brief = "a raw binary program, loaded at address GPA",
+		.more = "; default 0x1000 in real mode, 0x100000 otherwise; HLT ends the VM"},
 	[OPT_MODE] = {.name = "mode",
 		.value = "MODE",
 		.choices = entry_modes,
@@ -149,24 +150,24 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
 		.brief = "guest memory",
-		.more = ", with K, M, G or T (MiB without a letter); default 512M"},
+		.more = ", with a suffix K, M, G or T (MiB without one); default 512M"},
 	[OPT_HUGEPAGES] = {.name = "hugepages",
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
-		.brief = "take that memory from the host's reserved huge pages"},
+		.brief = "use the host's reserved huge pages for that memory"},
 	[OPT_CPUS] = {.short_name = 'c',
 		.name = "cpus",
 		.value = "N",
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
 		.brief = "virtual CPUs",
-		.more = "; 1 to 254, default 1"},
+		.more = ", 1 to 254; default 1"},
 	[OPT_CPU] = {.name = "cpu",
 		.value = "FEATURES",
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
-		.brief = "CPU features, as host,-avx512f,+x2apic",
-		.more = ", with names as in /proc/cpuinfo"},
+		.brief = "CPU features, such as host,-avx512f,+x2apic",
+		.more = ", named as in /proc/cpuinfo"},
 	[OPT_NAME] = {.name = "name",
 		.value = "NAME",
 		.verbs = RUN,
@@ -178,17 +179,17 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
 		.brief = "the machine's UUID",
-		.more = "; default: one made of the host's name, the VM's and its first disk's"},
+		.more = "; default: derived from the names of the host, the VM and its first disk"},
 	[OPT_SMBIOS] = {.name = "smbios",
 		.value = "KEY=TEXT",
 		.repeatable = true,
 		.choices = smbios_keys,
 		.verbs = RUN,
 		.group = GROUP_MACHINE,
-		.brief = "a text in the firmware's tables",
-		.more = ": serial=TEXT, the serial number, or oem=TEXT, a string for whoever looks "
-			"for it, as systemd for io.systemd.credential:NAME=TEXT; up to 255 of "
-			"these"},
+		.brief = "a text in the firmware tables",
+		.more = ": serial=TEXT, the serial number, or oem=TEXT, a string for programs in "
+			"the guest, such as io.systemd.credential:NAME=TEXT for systemd; up to "
+			"255 of the latter"},
 	[OPT_DISK] = {.short_name = 'd',
 		.name = "disk",
 		.value = "FILE[,...]",
@@ -197,12 +198,13 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
 		.brief = "a disk: a raw image or a block device",
-		.more = "; up to 32, in the guest /dev/vda and so on. Behind the name, each after "
-			"a comma: ro; cache=none (default), writeback, writethrough or unsafe; "
+		.more = "; up to 32, in the guest /dev/vda and so on. Options, separated by "
+			"commas: ro; cache=none (default), writeback, writethrough or unsafe; "
 			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
 			"own); format=raw; bandwidth=SIZE and iops=N, limits of bytes and requests "
-			"a second, each with -burst=N (at once) and -once=N (at the beginning). A "
-			"comma in the name is written twice"},
+			"per second, each with -burst=N (at once) and -once=N (at the start). "
+			"Write "
+			"a comma in the name twice"},
 	[OPT_NET] = {.short_name = 'n',
 		.name = "net",
 		.value = "KIND[,...]",
@@ -212,8 +214,8 @@ static const struct option_spec options[] = {
 		.group = GROUP_DEVICES,
 		.brief = "a network card",
 		.more = "; up to 8, in the guest eth0 and so on. KIND is user (the host's network, "
-			"without any rights), tap (an interface of the host's) or none. Behind it, "
-			"each after a comma: mac=ADDRESS; mtu=N; with user: "
+			"without privileges), tap (a network interface of the host) or none. "
+			"Options, separated by commas: mac=ADDRESS; mtu=N; with user: "
 			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
 			"restrict, host-loopback; with tap: ifname=NAME, script=PATH, queues=N, "
 			"vhost=on|off, fd=N. Limits: rx-bandwidth=SIZE, tx-bandwidth=SIZE, "
@@ -225,24 +227,24 @@ static const struct option_spec options[] = {
 		.choices = serial_kinds,
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
-		.brief = "where a serial port leads",
-		.more = ": stdio, null, pty, file:PATH or unix:PATH; the first one is port 1's, up "
-			"to four (default: one port, on stdio)"},
+		.brief = "what a serial port is connected to",
+		.more = ": stdio, null, pty, file:PATH or unix:PATH; repeat for up to four ports "
+			"(default: one port, on stdio)"},
 	[OPT_CONSOLE] = {.name = "console",
 		.value = "KIND",
 		.choices = console_kinds,
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
-		.brief = "what this terminal is in the guest",
+		.brief = "which guest device this terminal is",
 		.more = ": serial (ttyS0, default) or virtio (hvc0)"},
 	[OPT_PORT] = {.name = "port",
 		.value = "NAME=WHERE",
 		.repeatable = true,
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
-		.brief = "a channel, in the guest /dev/virtio-ports/NAME",
-		.more = "; WHERE as for --serial, but for stdio"},
+		.brief = "a channel to /dev/virtio-ports/NAME in the guest",
+		.more = "; WHERE is as for --serial, except stdio"},
 	[OPT_RNG] = {.name = "rng",
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
@@ -252,14 +254,14 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
 		.brief = "a memory balloon that takes SIZE from the guest",
-		.more = "; with 0 the guest only gives back what it does not use"},
+		.more = "; with 0 the guest only returns memory that it does not use"},
 	[OPT_TRANSPORT] = {.name = "transport",
 		.value = "BUS",
 		.choices = transports,
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
-		.brief = "how the guest finds its virtio devices",
+		.brief = "how the guest reaches its virtio devices",
 		.more = ": pci (default), mmio, or mmio-cmdline for kernels without ACPI"},
 	[OPT_ON_REBOOT] = {.name = "on-reboot",
 		.value = "ACTION",
@@ -267,7 +269,7 @@ static const struct option_spec options[] = {
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_END,
-		.brief = "when the guest reboots",
+		.brief = "what to do when the guest reboots",
 		.more = "; default restart"},
 	[OPT_ON_POWEROFF] = {.name = "on-poweroff",
 		.value = "ACTION",
@@ -275,7 +277,7 @@ static const struct option_spec options[] = {
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_END,
-		.brief = "when it powers off",
+		.brief = "what to do when it powers off",
 		.more = "; default exit"},
 	[OPT_ON_PANIC] = {.name = "on-panic",
 		.value = "ACTION",
@@ -283,15 +285,15 @@ static const struct option_spec options[] = {
 		.closed = true,
 		.verbs = RUN,
 		.group = GROUP_END,
-		.brief = "when it panics",
+		.brief = "what to do when it panics",
 		.more = "; default exit"},
 	[OPT_EXIT_PORT] = {.name = "exit-port",
 		.value = "PORT",
 		.verbs = RUN,
 		.group = GROUP_END,
-		.brief = "an I/O port by which the guest ends the VM",
-		.more = ": a write of V makes the exit status (V << 1) | 1, as with "
-			"isa-debug-exit of QEMU"},
+		.brief = "an I/O port through which the guest ends the VM",
+		.more = ": writing V makes the exit status (V << 1) | 1, like QEMU's "
+			"isa-debug-exit"},
 	[OPT_KVM] = {.name = "kvm",
 		.value = "PATH",
 		.file = true,
@@ -302,37 +304,37 @@ static const struct option_spec options[] = {
 	[OPT_DRY_RUN] = {.name = "dry-run",
 		.verbs = RUN,
 		.group = GROUP_OTHER,
-		.brief = "print the machine that would be built and stop"},
+		.brief = "print the machine that would be built, and stop"},
 	[OPT_DUMP_DTB] = {.name = "dump-dtb",
 		.value = "FILE",
 		.file = true,
 		.verbs = RUN,
 		.group = GROUP_OTHER,
-		.brief = "write a device tree of that machine and stop"},
+		.brief = "write that machine's device tree to FILE, and stop"},
 	[OPT_TIMEOUT] = {.short_name = 't',
 		.name = "timeout",
 		.value = "SECONDS",
 		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT),
 		.group = GROUP_OTHER,
 		.brief = "how long to wait",
-		.more = "; 0 for as long as it takes. stop then ends the guest by force (default "
-			"30), wait gives up (default 0)"},
+		.more = "; 0 means without a limit. After that, stop ends the guest by force "
+			"(default 30), wait gives up (default 0)"},
 	[OPT_FORCE] = {.short_name = 'f',
 		.name = "force",
 		.verbs = VERB_BIT(VERB_STOP),
 		.group = GROUP_OTHER,
-		.brief = "end the guest at once, without asking it"},
+		.brief = "end the guest at once, without a shutdown"},
 	[OPT_EVENT] = {.name = "event",
 		.value = "EVENT",
 		.verbs = VERB_BIT(VERB_WAIT),
 		.group = GROUP_OTHER,
 		.brief = "what to wait for",
-		.more = ", one of those that `bantam events` prints; default ended"},
+		.more = ": one of those that `bantam events` prints; default ended"},
 	[OPT_CATCH_UP] = {.name = "catch-up",
 		.verbs = VERB_BIT(VERB_RESUME),
 		.group = GROUP_OTHER,
 		.brief = "let the guest's clocks jump over the pause",
-		.more = "; otherwise no time has gone by for it"},
+		.more = "; otherwise no time has passed for it"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -341,13 +343,13 @@ static const struct option_spec options[] = {
 		.name = "quiet",
 		.verbs = VERB_BIT(VERB_PS),
 		.group = GROUP_OTHER,
-		.brief = "print names alone"},
+		.brief = "print names only"},
 	[OPT_VERBOSE] = {.short_name = 'v',
 		.name = "verbose",
 		.repeatable = true,
 		.verbs = RUN | DOCTOR,
 		.group = GROUP_OTHER,
-		.brief = "say more"},
+		.brief = "print more messages"},
 	[OPT_HELP] = {.short_name = 'h',
 		.name = "help",
 		.verbs = ALL,
@@ -362,63 +364,56 @@ static const struct verb_spec verbs[] = {
 		.operand = "[KERNEL]",
 		.operand_file = true,
 		.brief = "start a virtual machine",
-		.text = "Boots a Linux kernel, or a program of one's own with --flat, in a virtual "
+		.text = "Boots a Linux kernel, or with --flat your own program, in a virtual "
 			"machine, with its first serial port on this terminal."},
 	[VERB_PACK] = {.name = "pack",
 		.operand = "[KERNEL]",
 		.operand_file = true,
 		.brief = "put kernel, initial RAM disk and command line into one file",
-		.text = "Makes a FIT image, which `bantam run` boots: a kernel, initial RAM disks "
-			"and words for the command line, with their hashes, in one or several "
+		.text = "Makes a FIT image for `bantam run`: a kernel, initial RAM disks and "
+			"kernel command-line parameters, with hashes, in one or more "
 			"configurations."},
 	[VERB_DOCTOR] = {.name = "doctor",
-		.brief = "say whether this host can run guests",
-		.text = "Looks at the KVM device, its version and capabilities, and tries and "
-			"times "
-			"small guests up to 64-bit mode. Ends with 0 when this host can boot "
-			"Linux guests, with 1 when not."},
+		.brief = "check whether this host can run guests",
+		.text = "Checks the KVM device, its version and capabilities, and runs and times "
+			"small guests up to 64-bit mode. Exits with 0 if this host can boot Linux "
+			"guests, with 1 if not."},
 	[VERB_PS] = {.name = "ps",
 		.brief = "list running VMs",
-		.text = "Lists this user's running VMs: name, process, state, time since the "
-			"start, "
-			"virtual CPUs and memory."},
+		.text = "Lists this user's running VMs: name, process ID, state, uptime, virtual "
+			"CPUs and memory."},
 	[VERB_STOP] = {.name = "stop",
 		.operand = "NAME...",
 		.operand_vm = true,
 		.brief = "shut a VM down",
 		.text = "Presses the VM's power button and waits until its guest has powered off; "
-			"after a while it is ended by force. Ends with 0 when the guest powered "
-			"off, "
-			"with 8 when it was ended by force."},
+			"after --timeout seconds it is ended by force. Exits with 0 if the guest "
+			"powered off, with 8 if it was ended by force."},
 	[VERB_RESET] = {.name = "reset",
 		.operand = "NAME...",
 		.operand_vm = true,
 		.brief = "reset a VM",
-		.text = "Resets the VM as its reset button would; --on-reboot of its start says "
-			"what "
-			"follows."},
+		.text = "Resets the VM as a reset button would. What follows depends on the "
+			"--on-reboot that it was started with."},
 	[VERB_PAUSE] = {.name = "pause",
 		.operand = "NAME...",
 		.operand_vm = true,
-		.brief = "let a VM stand still",
-		.text = "Stops the VM's virtual CPUs, waits until its disks have done what they "
-			"were "
-			"asked, and stops its clocks. Harmless when it is paused already."},
+		.brief = "pause a VM",
+		.text = "Stops the VM's virtual CPUs, waits until its disks have finished their "
+			"requests, and stops its clocks. Does nothing if it is paused already."},
 	[VERB_RESUME] = {.name = "resume",
 		.operand = "NAME...",
 		.operand_vm = true,
-		.brief = "let a paused VM go on",
-		.text = "Lets a paused VM go on. For the guest no time has gone by, but its time "
-			"of "
-			"day, which lags until it asks for it."},
+		.brief = "resume a paused VM",
+		.text = "Resumes a paused VM. For the guest no time has passed, so its time of day "
+			"lags until it sets it again."},
 	[VERB_WAIT] = {.name = "wait",
 		.operand = "NAME",
 		.operand_vm = true,
 		.brief = "wait for a VM's end, or another event",
-		.text = "Waits until the VM has ended, and ends with the status that it ended "
-			"with; "
-			"or, with --event, until that happens, and ends with 0. With 8 when "
-			"--timeout came first."},
+		.text = "Waits until the VM has ended, and exits with its exit status; or, with "
+			"--event, until that event, and exits with 0. Exits with 8 if --timeout "
+			"comes first."},
 	[VERB_EVENTS] = {.name = "events",
 		.operand = "NAME",
 		.operand_vm = true,
@@ -433,7 +428,7 @@ static const struct verb_spec verbs[] = {
 		.aliases = {"--help", "-h"},
 		.operand = "[VERB]",
 		.brief = "show help for a verb",
-		.text = "Shows help for a verb, or the verbs."},
+		.text = "Shows help for a verb, or the list of verbs."},
 	[VERB_COMPLETION] = {.name = "completion",
 		.operand = "SHELL",
 		.operand_choices = shells,
@@ -449,7 +444,7 @@ static const char *const group_titles[] = {
 	[GROUP_FLAT] = "Flat programs",
 	[GROUP_MACHINE] = "Machine",
 	[GROUP_DEVICES] = "Devices",
-	[GROUP_END] = "Its end (ACTION is exit, restart or pause)",
+	[GROUP_END] = "The guest's end (ACTION is exit, restart or pause)",
 	[GROUP_OTHER] = "Other",
 };
 
@@ -500,7 +495,7 @@ int verb_find(const char *name, enum verb *verb, struct error *err)
 			err, -ENOENT, "unknown verb '%s' (did you mean '%s'?)", name, best);
 	if (name[0] == '-')
 		return error_set(err, -ENOENT,
-			"unknown verb '%s' (options go behind the verb, as in "
+			"unknown verb '%s' (options go after the verb, as in "
 			"'bantam run %s')",
 			name, name);
 	return error_set(
