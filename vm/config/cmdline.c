@@ -177,5 +177,5 @@ int cmdline_compose(const char *user, const struct cmdline_defaults *defaults, c
 		return 0;
 	buf[0] = '\0';
 	return error_set(err, -E2BIG,
-		"the kernel command line is too long: %zu bytes, where %zu fit", used, size - 1);
+		"the kernel command line is too long: %zu bytes, the limit is %zu", used, size - 1);
 }

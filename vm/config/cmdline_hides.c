@@ -14,7 +14,7 @@ static const struct {
 	unsigned int transports;
 	struct cmdline_hidden hidden;
 } table[] = {
-	{"pci", "off", PCI, {"pci=off", "leave it out, or take --transport mmio"}},
+	{"pci", "off", PCI, {"pci=off", "leave it out, or use --transport mmio"}},
 	{"acpi", "off", PCI | MMIO, {"acpi=off", "leave it out"}},
 	{"nolapic", NULL, PCI | MMIO, {"nolapic", "leave it out"}},
 	{"noapic", NULL, MMIO, {"noapic", "leave it out"}},

@@ -314,9 +314,7 @@ static int set_operand(
 			err, -EINVAL, "bantam %s takes no '%s'", verb_spec(verb)->name, value);
 	if (*had_one)
 		return error_set(err, -EINVAL,
-			"a second kernel, '%s' (words for its command line go "
-			"with -a)",
-			value);
+			"a second kernel, '%s' (its command-line parameters go with -a)", value);
 	if (config->given[OPT_KERNEL])
 		return error_set(err, -EINVAL, "a kernel by --kernel and another one, '%s'", value);
 	*had_one = true;

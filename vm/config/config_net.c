@@ -41,8 +41,8 @@ static int set_mac(void *opaque, const char *value, struct error *err)
 			err, -EINVAL, "--net: mac: '%s' is not like 02:12:34:56:78:9a", value);
 	if (mac[0] & 1 || !memcmp(mac, "\0\0\0\0\0\0", 6))
 		return error_set(err, -EINVAL,
-			"--net: mac: '%s' is not the address of one card (its first byte must be "
-			"even)",
+			"--net: mac: '%s' is not a valid unicast address (even first byte, not all "
+			"zeros)",
 			value);
 	return 0;
 }
@@ -262,7 +262,7 @@ static int set_fd(void *opaque, const char *value, struct error *err)
 
 	if (config_parse_number(value, &n) || n > INT32_MAX)
 		return error_set(
-			err, -EINVAL, "--net: fd: '%s' is not a descriptor's number", value);
+			err, -EINVAL, "--net: fd: '%s' is not a file descriptor number", value);
 	if (net->num_fds == CONFIG_MAX_NET_QUEUES)
 		return error_set(err, -EINVAL, "--net: fd: a card has %d of these at most",
 			CONFIG_MAX_NET_QUEUES);
@@ -313,7 +313,7 @@ int config_parse_net(const char *value, struct net_config *net, struct error *er
 		net->kind = (enum net_kind)rc;
 		part = config_next_part(&rest);
 		if (part && net->kind == NET_NONE)
-			return error_set(err, -EINVAL, "--net: nothing goes with none");
+			return error_set(err, -EINVAL, "--net: none takes no options");
 	}
 	for (rc = 0; part && !rc; part = config_next_part(&rest)) {
 		rc = limit_parse("--net", part, true, net->limits, err);

@@ -24,7 +24,8 @@ static int check_name(const struct pack_config *pack, const char *name, struct e
 		good = good && (isalnum((unsigned char)*p) || strchr("._-", *p));
 	if (!good)
 		return error_set(err, -EINVAL,
-			"--config: '%s' is no name: up to %d letters, digits, '.', '_' and '-', "
+			"--config: '%s' is not a valid name: up to %d letters, digits, '.', '_' "
+			"and '-', "
 			"not '.' or '-' first",
 			name, PACK_MAX_NAME);
 	for (unsigned int i = 0; i < pack->count; i++)

@@ -52,7 +52,7 @@ int config_set_uuid(struct config *config, const char *value, struct error *err)
 static int add_oem(struct config *config, const char *text, struct error *err)
 {
 	if (config->num_smbios_oem == SMBIOS_MAX_OEM)
-		return error_set(err, -EINVAL, "--smbios: there can be %d texts by oem= at most",
+		return error_set(err, -EINVAL, "--smbios: at most %d oem= texts are possible",
 			SMBIOS_MAX_OEM);
 	config->smbios_oem[config->num_smbios_oem++] = text;
 	return 0;
@@ -66,7 +66,7 @@ int config_set_smbios(struct config *config, const char *value, struct error *er
 
 	if (!serial && !(len == 3 && !memcmp(value, "oem", len)))
 		return error_set(
-			err, -EINVAL, "--smbios: '%s' is none of serial=TEXT and oem=TEXT", value);
+			err, -EINVAL, "--smbios: '%s' is neither serial=TEXT nor oem=TEXT", value);
 	if (!*text)
 		return error_set(
 			err, -EINVAL, "--smbios: '%s' needs a text that is not empty", value);

@@ -198,7 +198,7 @@ static int check_disks(const struct config *config, struct error *err)
 			if (!strcmp(config->disks[i].path, config->disks[j].path) &&
 				!(config->disks[i].read_only && config->disks[j].read_only))
 				return error_set(err, -EINVAL,
-					"--disk: '%s' is there twice; only read-only disks (ro) "
+					"--disk: '%s' is given twice; only read-only disks (ro) "
 					"can share a file",
 					config->disks[i].path);
 	for (unsigned int i = 0; i < config->num_disks; i++)

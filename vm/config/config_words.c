@@ -97,15 +97,15 @@ int config_set_key(const char *option, char *part, const struct config_key *keys
 		if (keys[i].takes_value != (value && *value))
 			return error_set(err, -EINVAL,
 				keys[i].takes_value ? "%s: %s needs a value: %s=..."
-						    : "%s: %s takes no value (say %s alone, "
+						    : "%s: %s takes no value (use %s alone, "
 						      "or leave it out)",
 				option, part, part);
 		return keys[i].set(opaque, value, err);
 	}
 	best = foreign_key(option, part);
 	if (best)
-		return error_set(err, -EINVAL, "%s: unknown word '%s' (%s)", option, part, best);
+		return error_set(err, -EINVAL, "%s: unknown option '%s' (%s)", option, part, best);
 	best = suggest_best(&near);
-	return error_set(err, -EINVAL, "%s: unknown word '%s'%s%s%s%s", option, part,
+	return error_set(err, -EINVAL, "%s: unknown option '%s'%s%s%s%s", option, part,
 		best ? " (did you mean " : "", best ? best : "", best ? "?)" : "", hint);
 }

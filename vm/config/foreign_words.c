@@ -16,7 +16,7 @@ struct foreign_word {
 static const struct foreign_word options[] = {
 	/* QEMU */
 	{"accel", "leave it out: KVM is always used"},
-	{"append", "here: -a WORDS"},
+	{"append", "here: -a PARAMETERS"},
 	{"bios", "leave it out: there is no firmware"},
 	{"blockdev", "here: -d FILE[,...]"},
 	{"boot", "here: -k KERNEL; there is no firmware that would boot from a disk"},
@@ -53,8 +53,8 @@ static const struct foreign_word options[] = {
 	{"vnc", "leave it out: there are no graphics"},
 	/* kvmtool and crosvm */
 	{"network", "here: -n KIND[,...]"},
-	{"p", "here: -a WORDS"},
-	{"params", "here: -a WORDS"},
+	{"p", "here: -a PARAMETERS"},
+	{"params", "here: -a PARAMETERS"},
 	{"ram", "here: -m SIZE"},
 	{"rwdisk", "here: -d FILE"},
 	{"tty", "here: --serial WHERE"},
@@ -68,19 +68,19 @@ static const struct foreign_word options[] = {
 };
 
 static const struct foreign_word disk_words[] = {
-	{"bus", "leave it out: disks are virtio's"},
+	{"bus", "leave it out: all disks are virtio disks"},
 	{"direct", "here: cache=none"},
 	{"driver", "leave it out: images are raw"},
 	{"file", "here the file comes first: -d FILE,..."},
-	{"id", "leave it out, or say serial=TEXT"},
-	{"if", "leave it out: disks are virtio's"},
+	{"id", "leave it out, or use serial=TEXT"},
+	{"if", "leave it out: all disks are virtio disks"},
 	{"index", "leave it out: disks are in the order of the options"},
-	{"media", "leave it out; a CD's image takes ro"},
+	{"media", "leave it out; use ro for a CD image"},
 	{"num_queues", "here: queues=N"},
 	{"path", "here the file comes first: -d FILE,..."},
 	{"read-only", "here: ro"},
 	{"readonly", "here: ro"},
-	{"snapshot", "leave it out: a guest writes to its image, or has it with ro"},
+	{"snapshot", "leave it out: the guest writes to the image, unless it has ro"},
 };
 
 static const struct foreign_word net_words[] = {
@@ -91,7 +91,7 @@ static const struct foreign_word net_words[] = {
 	{"id", "leave it out"},
 	{"macaddr", "here: mac=ADDRESS"},
 	{"mode", "here the kind comes first: user or tap"},
-	{"model", "leave it out: cards are virtio's"},
+	{"model", "leave it out: all network cards are virtio cards"},
 	{"netdev", "leave it out: a card and its network are one option"},
 	{"num_queues", "here: queues=N"},
 	{"tap", "here: tap,ifname=NAME"},

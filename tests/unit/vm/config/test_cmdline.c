@@ -200,7 +200,7 @@ static void size_limit(void **state)
 		assert_string_equal(buf, r ? "" : expected);
 		if (size == need - 1)
 			assert_string_equal(err.text,
-				"the kernel command line is too long: 171 bytes, where 170 fit");
+				"the kernel command line is too long: 171 bytes, the limit is 170");
 		free(buf);
 	}
 }

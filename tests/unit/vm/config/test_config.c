@@ -245,7 +245,7 @@ static const struct refusal {
 	{"--uuid 00112233-4455-6677-8899_aabbccddeeff", "is not a UUID"},
 	{"--uuid 00112233-4455-6677-8899-aabbccddeefg", "is not a UUID"},
 	{"--uuid 00000000-0000-0000-0000-000000000000", "is not a UUID"},
-	{"--smbios serial", "none of serial=TEXT and oem=TEXT"},
+	{"--smbios serial", "neither serial=TEXT nor oem=TEXT"},
 	{"--smbios Serial=x", "none of serial=TEXT"},
 	{"--smbios oem2=x", "none of serial=TEXT"},
 	{"--smbios =x", "none of serial=TEXT"},

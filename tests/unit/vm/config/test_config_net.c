@@ -41,7 +41,7 @@ static const struct {
 	{"tap,vhost=off", {.kind = NET_TAP, .vhost = NET_VHOST_OFF}},
 	{"tap,fd=0", {.kind = NET_TAP, .num_fds = 1}},
 	{"tap,fd=4,fd=3,fd=20", {.kind = NET_TAP, .fds = {4, 3, 20}, .num_fds = 3}},
-	/* Of a word that is there twice the last one counts. */
+	/* Of an option that is given twice the last one counts. */
 	{"user,mtu=1500,mtu=9000", {.mtu = 9000}},
 	/* Without a kind */
 	{"mtu=1500", {.mtu = 1500}},
@@ -268,13 +268,13 @@ static const struct {
 	{"--net=", "--net: '' is not one of user, tap, none"},
 	{"-n usr", "--net: 'usr' is not one of user, tap, none (did you mean user?)"},
 	{"-n USER", "is not one of"},
-	{"-n user,", "--net: unknown word ''"},
+	{"-n user,", "--net: unknown option ''"},
 	{"-n user,,", "'user,' is not one of"},
-	{"-n none,mtu=1500", "--net: nothing goes with none"},
-	{"-n none,", "--net: nothing goes with none"},
-	{"-n user,mut=1500", "--net: unknown word 'mut' (did you mean mtu?)"},
-	{"-n user,tap", "--net: unknown word 'tap'"},
-	{"-n user=1", "--net: unknown word 'user'"},
+	{"-n none,mtu=1500", "--net: none takes no options"},
+	{"-n none,", "--net: none takes no options"},
+	{"-n user,mut=1500", "--net: unknown option 'mut' (did you mean mtu?)"},
+	{"-n user,tap", "--net: unknown option 'tap'"},
+	{"-n user=1", "--net: unknown option 'user'"},
 
 	{"-n user,mac", "--net: mac needs a value: mac=..."},
 	{"-n user,mac=", "--net: mac needs a value"},
@@ -289,9 +289,9 @@ static const struct {
 	{"-n user,mac=+2:00:00:00:00:01", "is not like"},
 	{"-n user,mac=~2:00:00:00:00:01", "is not like"},
 	{"-n user,mac=03:00:00:00:00:01",
-		"mac: '03:00:00:00:00:01' is not the address of one card"},
-	{"-n user,mac=ff:ff:ff:ff:ff:ff", "is not the address of one card"},
-	{"-n user,mac=00:00:00:00:00:00", "is not the address of one card"},
+		"mac: '03:00:00:00:00:01' is not a valid unicast address"},
+	{"-n user,mac=ff:ff:ff:ff:ff:ff", "is not a valid unicast address"},
+	{"-n user,mac=00:00:00:00:00:00", "is not a valid unicast address"},
 	{"-n user,mac=02:00:00:00:00:01 -n tap,mac=02:00:00:00:00:01",
 		"--net: two network cards have the same mac"},
 
@@ -362,8 +362,8 @@ static const struct {
 	{"-n user,vhost=on", "--net: vhost goes with tap only"},
 	{"-n tap,vhost", "--net: vhost needs a value"},
 	{"-n tap,vhost=yes", "--net: vhost: 'yes' is not one of on, off"},
-	{"-n tap,fd=-1", "--net: fd: '-1' is not a descriptor's number"},
-	{"-n tap,fd=2147483648", "is not a descriptor's number"},
+	{"-n tap,fd=-1", "--net: fd: '-1' is not a file descriptor number"},
+	{"-n tap,fd=2147483648", "is not a file descriptor number"},
 	{"-n tap,fd=3,ifname=tap0", "--net: fd: a tap that is open has its name and its queues; "
 				    "leave ifname out"},
 	{"-n tap,queues=2,fd=3", "leave queues out"},

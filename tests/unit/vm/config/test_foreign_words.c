@@ -15,7 +15,7 @@ static const struct {
 	const char *text, *words;
 } lines[] = {
 	/* QEMU */
-	{"-append console=ttyS0", "unknown option '-append' (here: -a WORDS)"},
+	{"-append console=ttyS0", "unknown option '-append' (here: -a PARAMETERS)"},
 	{"-kernel vmlinuz", "unknown option '-kernel' (here: -k FILE)"},
 	{"-initrd rd", "unknown option '-initrd' (here: -i FILE)"},
 	{"-nographic", "unknown option '-nographic' (leave it out: there are no graphics"},
@@ -29,29 +29,29 @@ static const struct {
 	{"-cpu host", "unknown option '-cpu' (here: --cpu FEATURES"},
 	{"-M q35", "unknown option '-M' (leave it out"},
 	{"-no-reboot", "unknown option '-no-reboot' (here: --on-reboot exit)"},
-	{"--append x", "unknown option '--append' (here: -a WORDS)"},
+	{"--append x", "unknown option '--append' (here: -a PARAMETERS)"},
 	{"--smp=4", "unknown option '--smp' (here: -c N)"},
 	/* The rest of the words is ours. */
 	{"-m 1G -v -append x", "unknown option '-append'"},
 	/* kvmtool */
 	{"--ram 512", "unknown option '--ram' (here: -m SIZE)"},
 	{"--mem=512", "did you mean --memory?"},
-	{"-p root=/dev/vda", "unknown option '-p' (here: -a WORDS)"},
-	{"--params root=/dev/vda", "unknown option '--params' (here: -a WORDS)"},
-	{"-n mode=tap", "--net: unknown word 'mode' (here the kind comes first"},
+	{"-p root=/dev/vda", "unknown option '-p' (here: -a PARAMETERS)"},
+	{"--params root=/dev/vda", "unknown option '--params' (here: -a PARAMETERS)"},
+	{"-n mode=tap", "--net: unknown option 'mode' (here the kind comes first"},
 	/* Firecracker and Cloud Hypervisor */
 	{"--api-sock /run/f.sock", "unknown option '--api-sock' (leave it out"},
 	{"--initramfs rd", "unknown option '--initramfs' (here: -i FILE)"},
 	{"--disk path=disk.img,readonly=on", "--disk: 'path=disk.img' (here the file comes first"},
-	{"--net tap=tap0", "--net: unknown word 'tap' (here: tap,ifname=NAME)"},
+	{"--net tap=tap0", "--net: unknown option 'tap' (here: tap,ifname=NAME)"},
 	/* Behind commas */
 	{"-d file=disk.img,format=raw", "a file of that name is ./file=disk.img)"},
-	{"-d disk.img,if=virtio", "--disk: unknown word 'if' (leave it out"},
-	{"-d disk.img,readonly=on", "--disk: unknown word 'readonly' (here: ro)"},
-	{"-n user,id=n0", "--net: unknown word 'id' (leave it out)"},
-	{"-n user,restrict=on", "--net: restrict takes no value (say restrict alone, or leave it"},
+	{"-d disk.img,if=virtio", "--disk: unknown option 'if' (leave it out"},
+	{"-d disk.img,readonly=on", "--disk: unknown option 'readonly' (here: ro)"},
+	{"-n user,id=n0", "--net: unknown option 'id' (leave it out)"},
+	{"-n user,restrict=on", "--net: restrict takes no value (use restrict alone, or leave it"},
 	{"-n tap,script=no", "--net: script: 'no' (here: none, or leave it out"},
-	{"-n tap,downscript=no", "--net: unknown word 'downscript' (leave it out"},
+	{"-n tap,downscript=no", "--net: unknown option 'downscript' (leave it out"},
 };
 
 static void hints(void **state)
