@@ -53,7 +53,8 @@ static void allow_descriptors(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= ENOUGH_DESCRIPTORS)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= ENOUGH_DESCRIPTORS ||
+		limit.rlim_cur == limit.rlim_max)
 		return;
 	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)ENOUGH_DESCRIPTORS);
 	setrlimit(RLIMIT_NOFILE, &limit);

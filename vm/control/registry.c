@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,12 @@
 
 static const char lock_name[] = "locks";
 static const char socket_suffix[] = ".sock";
+
+/* The effective one as the process was started, without asking the kernel again. */
+static uid_t user(void)
+{
+	return (uid_t)getauxval(AT_EUID);
+}
 
 bool registry_name_valid(const char *name)
 {
@@ -33,7 +40,7 @@ static bool in_tmp(void)
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
 
-	return (!dir || *dir != '/') && geteuid() != 0;
+	return (!dir || *dir != '/') && user() != 0;
 }
 
 int registry_path(char *path, size_t size, struct error *err)
@@ -42,7 +49,7 @@ int registry_path(char *path, size_t size, struct error *err)
 	int n;
 
 	if (in_tmp())
-		n = snprintf(path, size, "/tmp/bantam-%u", (unsigned int)geteuid());
+		n = snprintf(path, size, "/tmp/bantam-%u", (unsigned int)user());
 	else
 		n = snprintf(path, size, "%s/bantam", dir && *dir == '/' ? dir : "/run");
 	if ((size_t)n >= size)
@@ -97,7 +104,7 @@ static int check_dir(const char *dir, struct error *err)
 		return 0;
 	if (lstat(dir, &st) < 0)
 		return error_set_errno(err, -errno, "%s", dir);
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+	if (!S_ISDIR(st.st_mode) || st.st_uid != user() || (st.st_mode & 077))
 		return error_set(err, -EPERM,
 			"%s is not a directory that is this user's alone; remove it, or set "
 			"XDG_RUNTIME_DIR",
