@@ -157,7 +157,7 @@ static void put_board(struct smbios *s, const struct smbios_config *config)
 	name(s, "Virtual Machine");
 	name(s, config->version);
 	name(s, config->serial);
-	name(s, "None"); /* asset tag */
+	put(s, 0, 1); /* no asset tag */
 	put(s, BOARD_HOSTING, 1);
 	name(s, "Board"); /* its place in the chassis */
 	put(s, handle_of(3), 2);
@@ -173,7 +173,7 @@ static void put_chassis(struct smbios *s, const struct smbios_config *config)
 	put(s, CHASSIS_OTHER, 1);
 	name(s, config->version);
 	name(s, config->serial);
-	name(s, "None");       /* asset tag */
+	put(s, 0, 1);	       /* no asset tag */
 	put(s, STATE_SAFE, 1); /* boot-up, */
 	put(s, STATE_SAFE, 1); /* power supply, */
 	put(s, STATE_SAFE, 1); /* thermal */
@@ -209,8 +209,8 @@ static void put_processor(struct smbios *s, const struct smbios_config *config)
 	put(s, HANDLE_UNKNOWN, 2);
 	put(s, HANDLE_UNKNOWN, 2);
 	name(s, config->serial);
-	name(s, "None"); /* asset tag, */
-	name(s, "None"); /* part number */
+	put(s, 0, 1); /* no asset tag, */
+	put(s, 0, 1); /* no part number */
 	put(s, MIN(cores, 255u), 1);
 	put(s, MIN(cores, 255u), 1);
 	put(s, MIN(cores, 255u), 1);
@@ -283,16 +283,16 @@ static void put_module(struct smbios *s, uint64_t size)
 	put(s, 1 << UNKNOWN, 2); /* detail */
 	put(s, 0, 2);		 /* speed: unknown */
 	name(s, "Bantam");
-	name(s, "None"); /* serial number, */
-	name(s, "None"); /* asset tag, */
-	name(s, "None"); /* part number */
-	put(s, 0, 1);	 /* rank: unknown */
+	put(s, 0, 1); /* no serial number, */
+	put(s, 0, 1); /* no asset tag, */
+	put(s, 0, 1); /* no part number */
+	put(s, 0, 1); /* rank: unknown */
 	put(s, mib < EXTENDED_16 ? 0 : mib, 4);
 	put(s, 0, 2); /* configured speed and */
 	put(s, 0, 6); /* voltages: unknown */
 	put(s, TECHNOLOGY_DRAM, 1);
 	put(s, 1 << 3, 2); /* mode: volatile */
-	name(s, "None");   /* firmware version */
+	put(s, 0, 1);	   /* no firmware version */
 	put(s, 0, 8);	   /* makers' numbers: unknown */
 	put(s, 0, 8);	   /* nothing that is not volatile */
 	put(s, size, 8);
