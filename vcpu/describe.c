@@ -44,7 +44,7 @@ static const char *suberror_name(uint32_t suberror)
 	case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
 		return "an exit KVM did not expect";
 	default:
-		return "of a kind not known here";
+		return "an unknown kind of error";
 	}
 }
 

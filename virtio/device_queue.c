@@ -82,7 +82,8 @@ void virtio_device_notify(struct virtio_device *vdev, uint32_t q)
 {
 	if (q >= vdev->config.num_queues) {
 		log_limited(vdev->config.log, &vdev->limit, LOG_WARN,
-			"%s: notification for queue %u, which there is not", vdev->config.name, q);
+			"%s: notification for queue %u, which does not exist", vdev->config.name,
+			q);
 		return;
 	}
 	if (vdev->queues[q].kick_fd >= 0) {

@@ -248,9 +248,8 @@ static void report_internal_error(struct vm *vm)
 	char text[4096];
 
 	log_msg(vm->log, LOG_ERROR,
-		"KVM could not go on with the guest; `bantam doctor` tells whether this host can "
-		"boot "
-		"Linux at all");
+		"KVM could not continue with the guest; `bantam doctor` shows whether this host "
+		"can boot Linux at all");
 	machine_describe_vcpu(vm->machine, atomic_load(&vm->end_detail), text, sizeof(text));
 	for (char *line = text, *next; *line; line = next) {
 		next = line + strcspn(line, "\n");

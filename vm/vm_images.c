@@ -216,7 +216,7 @@ static int open_default_initrd(struct vm *vm, const char *kernel, struct error *
 	if (config->num_initrds || !config->num_disks || config->flat || vm->fit ||
 		cmdline_has_key(vm->cmdline, "noinitrd") || !kernel_find_initrd(kernel, path))
 		return 0;
-	log_msg(vm->log, LOG_INFO, "no initrd given, taking %s (-a noinitrd: none)", path);
+	log_msg(vm->log, LOG_INFO, "no initrd given, using %s (-a noinitrd: none)", path);
 	return open_initrd(vm, path, err);
 }
 

@@ -88,7 +88,7 @@ static int open_plain(
 		return error_set_errno(err, -errno, "%s: cannot be opened twice", path);
 	if (fstat(fd, &now) < 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino) {
 		close(fd);
-		return error_set(err, -ESTALE, "%s was replaced while it was opened", path);
+		return error_set(err, -ESTALE, "%s was replaced while it was being opened", path);
 	}
 	image->plain_fd = fd;
 	return 0;
@@ -104,8 +104,8 @@ static void warn_of_format(const struct blk_image *image, const struct blk_confi
 	name = blk_format_look(start);
 	if (name)
 		log_msg(config->log, LOG_WARN,
-			"%s looks like a %s image, but is taken as raw; to make a raw one of it: "
-			"qemu-img convert -O raw %s disk.img",
+			"%s looks like a %s image, but is used as raw; to convert it: qemu-img "
+			"convert -O raw %s disk.img",
 			config->path, name, config->path);
 }
 
@@ -122,12 +122,12 @@ static int set_direct(struct blk_image *image, const struct blk_config *config,
 	rc = image->sys->set_direct(image->sys, image->fd, &direct);
 	if (rc && config->aio == BLK_AIO_NATIVE)
 		return error_set_errno(err, rc,
-			"%s: aio=native wants O_DIRECT, which is not possible here; use "
+			"%s: aio=native needs O_DIRECT, which is not possible here; use "
 			"aio=threads",
 			config->path);
 	if (rc) {
 		log_msg(config->log, LOG_WARN,
-			"%s: O_DIRECT is not possible here (error %d), so cache=none is taken as "
+			"%s: O_DIRECT is not possible here (error %d), so cache=none is treated as "
 			"cache=writeback",
 			config->path, -rc);
 		return 0;
@@ -191,14 +191,14 @@ static int check_size(struct blk_image *image, const struct blk_config *config, 
 	int rc = blk_image_size(image, &size, &usable);
 
 	if (rc)
-		return error_set_errno(err, rc, "%s: its size cannot be found out", config->path);
+		return error_set_errno(err, rc, "%s: its size cannot be determined", config->path);
 	if (!usable)
 		return error_set(err, -EINVAL,
 			"%s is empty or smaller than a sector; truncate -s 1G would give it a size",
 			config->path);
 	if (usable != size)
 		log_msg(config->log, LOG_WARN,
-			"%s: the last %llu bytes are no whole sector and not part of the disk",
+			"%s: the last %llu bytes are not a whole sector, and not part of the disk",
 			config->path, (unsigned long long)(size - usable));
 	return 0;
 }

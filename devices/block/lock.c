@@ -28,19 +28,19 @@ int blk_image_lock(int fd, bool read_only, const char *path, struct log *log, st
 	case EACCES:
 		if (read_only)
 			return error_set(err, -EBUSY,
-				"%s: somebody else has the disk open for writing; end that, or use "
-				"a copy",
+				"%s: another process has the disk open for writing; stop that "
+				"process, or use a copy",
 				path);
 		return error_set(err, -EBUSY,
-			"%s: the disk is in use; end whatever uses it, use a copy, or let all "
-			"readers share it with ro",
+			"%s: the disk is in use; stop what is using it, use a copy, or share it "
+			"with ro on all sides",
 			path);
 	case ENOLCK:
 	case ENOSYS:
 	case EINVAL:
 	case EOPNOTSUPP:
-		log_msg(log, LOG_WARN, "%s: cannot be locked here; see that nobody else writes it",
-			path);
+		log_msg(log, LOG_WARN,
+			"%s: cannot be locked here; make sure that nobody else writes to it", path);
 		return 0;
 	default:
 		return error_set_errno(err, -errno, "%s: cannot be locked", path);

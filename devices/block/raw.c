@@ -211,7 +211,7 @@ int blk_raw_create(const struct blk_config *config, struct blk **ret, struct err
 
 	if (config->aio == BLK_AIO_NATIVE && config->cache != BLK_CACHE_NONE)
 		return error_set(err, -EINVAL,
-			"%s: aio=native wants cache=none, it would block otherwise", config->path);
+			"%s: aio=native needs cache=none, it would block otherwise", config->path);
 	raw = calloc(1, sizeof(*raw));
 	if (!raw || !(raw->path = strdup(config->path))) {
 		error_set_errno(err, rc, "%s", config->path);

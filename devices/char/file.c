@@ -108,7 +108,7 @@ static int open_path(const char *path, struct error *err)
 	int fd = open(path, flags, 0644);
 
 	if (fd < 0 && errno == ENXIO)
-		return error_set(err, -ENXIO, "%s: nobody has it open to read from it", path);
+		return error_set(err, -ENXIO, "%s: no process has it open for reading", path);
 	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
 }
 

@@ -72,7 +72,7 @@ static void take_terminal(struct stdio *stdio)
 	set_log_raw(stdio, ours && !rc);
 	char_input_pause(&stdio->in, !ours);
 	if (rc < 0)
-		log_msg(stdio->config.log, LOG_WARN, "no raw mode on the terminal: %s",
+		log_msg(stdio->config.log, LOG_WARN, "the terminal cannot be set to raw mode: %s",
 			strerror(-rc));
 }
 
@@ -188,7 +188,7 @@ static void on_dropping(void *opaque)
 	struct stdio *stdio = opaque;
 
 	log_msg(stdio->config.log, LOG_WARN,
-		"the guest reads nothing: further input is dropped (Ctrl-A x quits)");
+		"the guest does not read: further input is dropped (Ctrl-A x quits)");
 }
 
 static void on_broken(void *opaque, int error, bool final)
@@ -282,7 +282,7 @@ static int open_terminal(struct stdio *stdio, int in_fd)
 	stdio->has_terminal = true;
 	if (guard_error)
 		log_msg(stdio->config.log, LOG_WARN,
-			"no process to restore the terminal should bantam be killed: %s",
+			"no process to restore the terminal if bantam is killed: %s",
 			strerror(-guard_error));
 	return 0;
 }
@@ -315,9 +315,8 @@ static int open_input(struct stdio *stdio, int in_fd)
 	take_terminal(stdio);
 	if (!stdio->terminal.raw && !terminal_is_ours(&stdio->terminal))
 		log_msg(stdio->config.log, LOG_INFO,
-			"in the background of its terminal, whose keys do not reach the guest "
-			"(with "
-			"timeout: timeout --foreground)");
+			"running in the background of its terminal, so keys do not reach the "
+			"guest (with timeout: timeout --foreground)");
 	return 0;
 }
 

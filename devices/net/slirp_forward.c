@@ -31,7 +31,7 @@ static const char *advice(int rc)
 	case -EADDRINUSE:
 		return "; another program has it";
 	case -EACCES:
-		return "; take a port above 1023 (or see net.ipv4.ip_unprivileged_port_start)";
+		return "; use a port above 1023 (or see net.ipv4.ip_unprivileged_port_start)";
 	case -EADDRNOTAVAIL:
 		return "; the host has no such address";
 	default:
@@ -130,7 +130,7 @@ static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
 	list_sockets(lib, slirp, &now);
 	if (!find_new(&before, &now, &address))
 		return -ENOTSOCK;
-	log_msg(log, LOG_INFO, "%s port %s leads to the guest's port %u",
+	log_msg(log, LOG_INFO, "%s port %s is forwarded to the guest's port %u",
 		forward->udp ? "UDP" : "TCP", to_text(&address, text),
 		ntohs(forward->guest.in.sin_port));
 	return 0;

@@ -26,5 +26,5 @@ int slirp_lib_open(struct slirp_lib *lib, struct error *err)
 		lib->add_hostxfwd)
 		return 0;
 	return error_set(
-		err, -ELIBBAD, "user network: %s is older than 4.7, which is needed", name);
+		err, -ELIBBAD, "user network: %s is older than 4.7, which is required", name);
 }

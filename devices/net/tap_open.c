@@ -93,7 +93,8 @@ static int setiff_failed(const struct net_tap *tap, int rc, struct error *err)
 		return error_set(err, rc, "tap %s: another program uses it", name);
 	case -EINVAL:
 		return error_set(err, rc,
-			"tap %s: not a name for an interface, or the name of one that is no tap%s",
+			"tap %s: not a name for an interface, or the name of one that is not a "
+			"tap%s",
 			name, tap->num_queues > 1 ? ", or of one made without multi_queue" : "");
 	default:
 		return error_set_errno(err, rc, "tap %s", name);
@@ -156,14 +157,16 @@ static int open_queues(struct net_tap *tap, const char *ifname, struct error *er
 static int check_flags(const struct ifreq *ifr, int fd, bool several, struct error *err)
 {
 	if (!(ifr->ifr_flags & IFF_TAP))
-		return error_set(err, -EINVAL, "descriptor %d is a tun, not a tap", fd);
+		return error_set(err, -EINVAL, "file descriptor %d is a tun, not a tap", fd);
 	if (!(ifr->ifr_flags & IFF_NO_PI) || !(ifr->ifr_flags & IFF_VNET_HDR))
 		return error_set(err, -EINVAL,
-			"descriptor %d: the tap must be opened with IFF_NO_PI and IFF_VNET_HDR",
+			"file descriptor %d: the tap must be opened with IFF_NO_PI and "
+			"IFF_VNET_HDR",
 			fd);
 	if (several && !(ifr->ifr_flags & IFF_MULTI_QUEUE))
 		return error_set(err, -EINVAL,
-			"descriptor %d: the tap must be opened with IFF_MULTI_QUEUE for several "
+			"file descriptor %d: the tap must be opened with IFF_MULTI_QUEUE for "
+			"several "
 			"queues",
 			fd);
 	return 0;
@@ -175,7 +178,7 @@ static int adopt(struct net_tap *tap, unsigned int queue, int fd, struct error *
 	int rc = tap->sys->ioctl(tap->sys, fd, TUNGETIFF, &ifr);
 
 	if (rc < 0)
-		return error_set_errno(err, rc, "descriptor %d is no tap", fd);
+		return error_set_errno(err, rc, "file descriptor %d is not a tap", fd);
 	rc = check_flags(&ifr, fd, tap->num_queues > 1, err);
 	if (rc < 0)
 		return rc;
@@ -183,9 +186,9 @@ static int adopt(struct net_tap *tap, unsigned int queue, int fd, struct error *
 		if (tap->queues[i].source.fd == fd ||
 			strncmp(tap->name, ifr.ifr_name, sizeof(tap->name)) != 0)
 			return error_set(err, -EINVAL,
-				"descriptor %d: not another queue of the same tap", fd);
+				"file descriptor %d: not another queue of the same tap", fd);
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
-		return error_set_errno(err, -errno, "descriptor %d", fd);
+		return error_set_errno(err, -errno, "file descriptor %d", fd);
 	memcpy(tap->name, ifr.ifr_name, sizeof(tap->name));
 	tap->name[sizeof(tap->name) - 1] = 0;
 	tap->queues[queue].source.fd = fd;

@@ -53,7 +53,7 @@ def test_limit_of_huge_pages(run: Run, group: Path) -> None:
     (group / "hugetlb.2MB.max").write_text(str(64 * MIB))
     done = run("-m", "128M", "--hugepages", prefix=inside(group))
     assert done.returncode == HOST
-    assert b"a cgroup leaves 64 MiB" in done.stderr
+    assert b"a cgroup allows 64 MiB" in done.stderr
     assert b"bantam/hugetlb.2MB.max" in done.stderr
     assert done.stderr.count(b"\n") == 1
 

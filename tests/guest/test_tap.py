@@ -357,7 +357,7 @@ def test_without_rights(
     guest.close()
     assert "/dev/vhost-net" in refused("ifname=tap9", "vhost=on")
     assert "multi_queue" in refused("ifname=tap9", "queues=2")
-    assert "no tap" in refused("ifname=br0")
+    assert "not a tap" in refused("ifname=br0")
     failed = refused("ifname=tap9", "script=/bin/false")
     assert "/bin/false tap9" in failed and "exit status 1" in failed
     ip("-n", lan, "link delete tap9")

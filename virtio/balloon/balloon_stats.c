@@ -45,7 +45,7 @@ static bool take(void *opaque, unsigned int q, struct virtq_chain *chain)
 
 	if (b->held[q].chain) {
 		virtio_device_push(b->vdev, q, chain, 0);
-		virtio_device_queue_error(b->vdev, q, "more than one buffer for statistics");
+		virtio_device_queue_error(b->vdev, q, "more than one statistics buffer");
 		return false;
 	}
 	b->held[q].chain = chain;

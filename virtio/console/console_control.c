@@ -225,11 +225,11 @@ static bool handle_control(void *opaque, unsigned int q, struct virtq_chain *cha
 	struct control msg;
 
 	if (chain->writable || virtq_read(&at, &msg, sizeof(msg)) < sizeof(msg)) {
-		console_refuse(con, q, chain, "no control message");
+		console_refuse(con, q, chain, "not a control message");
 		return false;
 	}
 	if (!obey(con, le32toh(msg.id), le16toh(msg.event), msg.value)) {
-		console_refuse(con, q, chain, "control message of no such event or port");
+		console_refuse(con, q, chain, "control message for an unknown event or port");
 		return false;
 	}
 	virtio_device_push(con->vdev, q, chain, 0);

@@ -157,7 +157,7 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 	uint8_t head[2], ack;
 
 	if (virtq_read(&in, head, sizeof(head)) < sizeof(head) || !chain->writable) {
-		net_refuse(vnet, q, chain, "no control command");
+		net_refuse(vnet, q, chain, "not a control command");
 		return false;
 	}
 	ack = obey(vnet, head[0], head[1], &in) ? ACK_OK : ACK_ERR;

@@ -131,7 +131,7 @@ void net_vhost_stop(struct virtio_net *vnet, unsigned int q)
 	virtio_device_take_back(vnet->vdev, q, position);
 	if (rc < 0)
 		virtio_device_queue_error(vnet->vdev, q,
-			"queue %u: vhost-net does not say how far it is: %s", q, strerror(-rc));
+			"queue %u: vhost-net does not report its progress: %s", q, strerror(-rc));
 }
 
 void net_vhost_irq_moved(struct virtio_net *vnet, unsigned int q)

@@ -63,7 +63,7 @@ static int add_buffer(struct walk *w, const struct desc *d)
 	if (++w->count > w->vq->size)
 		return virtqueue_fail(w->vq, "chain longer than the queue");
 	if (!(d->flags & DESC_F_WRITE) && chain->num_write)
-		return virtqueue_fail(w->vq, "readable buffer behind a writable one");
+		return virtqueue_fail(w->vq, "readable buffer after a writable one");
 	if (chain->readable + chain->writable + d->len > CHAIN_BYTES_MAX)
 		return virtqueue_fail(w->vq, "chain of more than 4 GiB");
 	n = map(w, d->addr, d->len);
@@ -94,7 +94,8 @@ static int walk_indirect(struct walk *w, const struct desc *d)
 	if (d->flags & DESC_F_NEXT)
 		return virtqueue_fail(vq, "indirect descriptor with a next one");
 	if (!entries || d->len % DESC_SIZE)
-		return virtqueue_fail(vq, "indirect table of no whole number of descriptors");
+		return virtqueue_fail(
+			vq, "indirect table that is not a whole number of descriptors");
 	if (entries > vq->size)
 		return virtqueue_fail(vq, "indirect table longer than the queue");
 	if (guest_mem_read(vq->mem, d->addr, vq->table, (uint64_t)entries * DESC_SIZE) < 0)

@@ -219,10 +219,10 @@ static bool judge(struct probe *p, bool verbose)
 			printf("%s", text);
 		}
 	} else {
-		printf("  ok   kernel code: all that was tried works\n");
+		printf("  ok   kernel code: everything that was tested works\n");
 	}
 	if (p->stage > PROBE_LOOP) {
-		printf("  %s   speed of kernel code: %llu million instructions a second%s\n",
+		printf("  %s   speed of kernel code: %llu million instructions per second%s\n",
 			mips >= USABLE_MIPS ? "ok" : "no", (unsigned long long)mips,
 			mips >= USABLE_MIPS ? "" : "; Linux would take minutes to boot");
 	}

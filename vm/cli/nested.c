@@ -74,5 +74,5 @@ void nested_describe(const struct nested *nested, bool opens, char line[NESTED_L
 		snprintf(line, NESTED_LINE, "  --   nested: guests can%s run KVM (%s, nested=%d)",
 			nested->allowed ? "" : "not", nested->module, nested->allowed);
 	else
-		snprintf(line, NESTED_LINE, "  --   nested: this host is no virtual machine");
+		snprintf(line, NESTED_LINE, "  --   nested: this host is not a virtual machine");
 }

@@ -12,10 +12,10 @@
 #include "loader/fit/fit_write.h"
 #include "loader/image/image.h"
 #include "vm/cli/commands.h"
-#include "vm/config/help.h"
 #include "vm/config/cmdline.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
+#include "vm/config/help.h"
 #include "vm/config/kernel_find.h"
 #include "vm/core/error.h"
 
@@ -131,7 +131,7 @@ static int timestamp(const struct pack *pack, uint32_t *seconds, struct error *e
 
 	if (epoch && (config_parse_number(epoch, &number) || number > UINT32_MAX))
 		return error_set(
-			err, -EINVAL, "SOURCE_DATE_EPOCH: '%s' is no number of seconds", epoch);
+			err, -EINVAL, "SOURCE_DATE_EPOCH: '%s' is not a number of seconds", epoch);
 	*seconds = (uint32_t)MIN(number, (uint64_t)UINT32_MAX);
 	return 0;
 }

@@ -236,7 +236,7 @@ int kvm_vm_add_memory(struct kvm_vm *vm, uint64_t gpa, uint64_t size, void *hva,
 
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		return error_set_errno(err, -errno,
-			"KVM does not take %llu MiB of guest memory at 0x%llx",
+			"KVM does not accept %llu MiB of guest memory at 0x%llx",
 			(unsigned long long)(size / MiB), (unsigned long long)gpa);
 	vm->slots++;
 	return 0;

@@ -53,8 +53,8 @@ static int check_cgroups(uint64_t size, struct error *err)
 	if (room >= size)
 		return 0;
 	return error_set(err, -ENOMEM,
-		"%llu MiB of huge pages for the guest's memory: a cgroup leaves %llu MiB (%s); "
-		"raise that, or give the guest less by --memory",
+		"%llu MiB of huge pages for the guest's memory: a cgroup allows %llu MiB (%s); "
+		"raise that, or give the guest less with --memory",
 		(unsigned long long)(size / MiB), (unsigned long long)(room / MiB), where);
 }
 
@@ -96,8 +96,8 @@ static const char *why_refused(void)
 	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		return "; the address space of this process is limited (ulimit -v)";
 	if (mode == '2')
-		return "; the host promises no more than it has (vm.overcommit_memory=2): give "
-		       "the guest less by --memory, or raise vm.overcommit_ratio";
+		return "; the host does not overcommit memory (vm.overcommit_memory=2): give the "
+		       "guest less with --memory, or raise vm.overcommit_ratio";
 	return "";
 }
 

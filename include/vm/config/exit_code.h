@@ -12,7 +12,7 @@ enum exit_code {
 	EXIT_USAGE,	   /* bad usage, or an image that cannot be booted */
 	EXIT_REBOOT,	   /* the guest rebooted under --on-reboot exit */
 	EXIT_PANIC,	   /* pvpanic, triple fault, or a reboot that a kernel panic asked for */
-	EXIT_KVM_INTERNAL, /* KVM could not go on with the guest */
+	EXIT_KVM_INTERNAL, /* KVM could not continue with the guest */
 	EXIT_QUIT,	   /* Ctrl-A x on the console */
 	EXIT_NO_VM,	   /* no VM of that name runs, or it may not be reached */
 	EXIT_FORCED,	   /* done, but not as asked: by force, or too late */

@@ -91,7 +91,7 @@ static void test_fifo(void **state)
 
 	assert_int_equal(mkfifo(f->path, 0600), 0);
 	assert_int_equal(create(f, f->path), -ENXIO);
-	assert_non_null(strstr(fix->err.text, "nobody has it open to read"));
+	assert_non_null(strstr(fix->err.text, "no process has it open for reading"));
 	assert_null(fix->dev);
 	fd = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	assert_int_equal(create(f, f->path), 0);

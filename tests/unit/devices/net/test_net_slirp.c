@@ -459,9 +459,9 @@ static void test_forward_anywhere(void **state)
 	g->config.forwards = forwards;
 	g->config.num_forwards = ARRAY_SIZE(forwards);
 	net_guest_start(g);
-	ports[0] = logged_port(g, "TCP port 127.0.0.1:", " leads to the guest's port 22\n");
-	ports[1] = logged_port(g, "TCP port [::1]:", " leads to the guest's port 24\n");
-	ports[2] = logged_port(g, "UDP port 127.0.0.1:", " leads to the guest's port 25\n");
+	ports[0] = logged_port(g, "TCP port 127.0.0.1:", " is forwarded to the guest's port 22\n");
+	ports[1] = logged_port(g, "TCP port [::1]:", " is forwarded to the guest's port 24\n");
+	ports[2] = logged_port(g, "UDP port 127.0.0.1:", " is forwarded to the guest's port 25\n");
 	assert_false(net_fixture_logged(&g->fix, "the guest's port 23"));
 	guest_listen(g, 22);
 	fd = host_connect("127.0.0.1", ports[0]);

@@ -133,7 +133,7 @@ static void test_errors(void **state)
 			"ip tuntap add tap5 mode tap user $USER && sudo ip link set tap5 up"},
 		{0, -EPERM, 2, "user $USER multi_queue"},
 		{0, -EBUSY, 1, "tap tap5: another program uses it"},
-		{0, -EINVAL, 1, "the name of one that is no tap"},
+		{0, -EINVAL, 1, "the name of one that is not a tap"},
 		{0, -EINVAL, 4, "or of one made without multi_queue"},
 		{0, -ENOMEM, 1, "tap tap5: Cannot allocate memory"},
 	};
@@ -229,7 +229,7 @@ static void test_inherited_refused(void **state)
 	fds[1] = fds[0];
 	refused(f, -EINVAL, "not another queue of the same tap");
 	fds[1] = STDERR_FILENO;
-	refused(f, -ENOTTY, "descriptor 2 is no tap");
+	refused(f, -ENOTTY, "file descriptor 2 is not a tap");
 	close(fds[0]);
 }
 

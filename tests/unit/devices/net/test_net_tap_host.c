@@ -363,7 +363,7 @@ static void test_busy(void **state)
 	assert_non_null(strstr(f->base.err.text, "tap bt0: another program uses it"));
 	f->config.ifname = "lo";
 	assert_int_equal(net_tap_create(&f->config, &second, &f->base.err), -EINVAL);
-	assert_non_null(strstr(f->base.err.text, "no tap"));
+	assert_non_null(strstr(f->base.err.text, "not a tap"));
 }
 
 static int open_tun(const char *name, int flags)

@@ -48,7 +48,7 @@ static const struct bad_chain chains_table[] = {
 	{"next descriptor outside the table", 0, 0, 1, 0, {{GOOD, 4, NEXT, 16}}, {{0}}},
 	{"longer than the queue", 0, 0, 1, 0, {{GOOD, 4, NEXT, 0}}, {{0}}},
 	{"longer than the queue", 0, 0, 2, 0, {{GOOD, 4, NEXT, 1}, {GOOD, 4, NEXT, 0}}, {{0}}},
-	{"behind a writable", 0, 0, 2, 0, {{GOOD, 4, NEXT | WRITE, 1}, {GOOD, 4, 0, 0}}, {{0}}},
+	{"after a writable", 0, 0, 2, 0, {{GOOD, 4, NEXT | WRITE, 1}, {GOOD, 4, 0, 0}}, {{0}}},
 	{"outside RAM", 0, 0, 1, 0, {{0, 4, 0, 0}}, {{0}}},
 	{"outside RAM", 0, 0, 1, 0, {{RIG_RAM_BASE + RIG_RAM_SIZE - 1, 2, 0, 0}}, {{0}}},
 	{"outside RAM", 0, 0, 1, 0, {{RIG_RAM_BASE - 1, 2, WRITE, 0}}, {{0}}},

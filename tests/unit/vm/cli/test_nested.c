@@ -27,7 +27,7 @@ static const struct {
 	{{.module = "kvm_intel", .allowed = true}, true,
 		"guests can run KVM (kvm_intel, nested=1)"},
 	{{.module = "kvm_amd"}, true, "guests cannot run KVM (kvm_amd, nested=0)"},
-	{{.inside = false}, false, "this host is no virtual machine"},
+	{{.inside = false}, false, "this host is not a virtual machine"},
 };
 
 static void descriptions(void **state)
