@@ -31,6 +31,7 @@ void vm_control_serve(struct vm *vm)
 {
 	const struct server_config config = {.control = vm->control,
 		.loop = vm->loop,
+		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.name = vm->registry.name};
 	struct error err;

@@ -2,7 +2,7 @@
 /*
  * Jobs are in a list in the order of their start. One that ends while the list is gone over, or
  * inside its own start, is only marked; it is taken out and freed by whoever goes over the list, or
- * by control_submit.
+ * by control_submit. What its command still says is told to nobody: its client may be gone, too.
  */
 #include "vm/control/control.h"
 
@@ -67,6 +67,49 @@ const struct control_command *control_find(const struct control *control, const 
 	return NULL;
 }
 
+/* ---- nobody ---- */
+
+static void no_flag(void *opaque, const char *key, bool value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_number(void *opaque, const char *key, uint64_t value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_real(void *opaque, const char *key, double value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_text(void *opaque, const char *key, const char *value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_call(void *opaque)
+{
+	(void)opaque;
+}
+
+static void no_end(void *opaque, int code, const char *text)
+{
+	(void)opaque, (void)code, (void)text;
+}
+
+static const struct control_sink nobody = {
+	.put_flag = no_flag,
+	.put_number = no_number,
+	.put_real = no_real,
+	.put_text = no_text,
+	.open = no_flag,
+	.close = no_call,
+	.emit = no_call,
+	.done = no_end,
+};
+
 /* ---- jobs ---- */
 
 static void close_fds(struct control_value *args, unsigned int n)
@@ -106,6 +149,7 @@ static void end(struct control_job *job)
 	if (job->timer.fn)
 		clock_disarm_sync(control->config.clock, &job->timer);
 	job->over = true;
+	job->sink = &nobody;
 	sweep(control);
 }
 
