@@ -108,9 +108,9 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err);
 void vm_forget_pause(struct vm *vm);
 
 /*
- * Takes the VM's name, and makes its command engine. A host that has no place for the socket is
- * said, and no error unless a name was asked for. vm_control_serve opens the socket, which takes
- * nothing of the start's time.
+ * Takes the VM's name if one was asked for, and makes its command engine. vm_control_serve takes a
+ * name if need be and opens the socket, which takes nothing of the start's time. A host that has no
+ * place for either is said, and no error unless a name was asked for.
  */
 int vm_control_open(struct vm *vm, struct error *err);
 void vm_control_serve(struct vm *vm);
