@@ -10,10 +10,13 @@
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
+static const struct control_family *const families[] = {&vm_console_family, NULL};
+
 int vm_control_open(struct vm *vm, struct error *err)
 {
 	const struct control_config config = {.commands = vm_commands,
 		.num_commands = vm_num_commands,
+		.families = families,
 		.vm = vm,
 		.clock = timer_queue_clock(vm->timers)};
 	int rc = vm->config->name ? registry_claim(&vm->registry, vm->config->name, err) : 0;

@@ -49,6 +49,7 @@ struct vm {
 	struct chardev *console; /* virtio's, when stdio is that, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	struct chardev *terminal; /* the one on stdio, or NULL */
+	struct chardev *hub;	  /* one of the above, that `bantam console` reaches, or NULL */
 	struct disks *disks;
 	struct nets *nets;
 	struct event_source signals;
@@ -124,9 +125,10 @@ void vm_tell(struct vm *vm, struct control_event event);
 int vm_notices_open(struct vm *vm, struct error *err);
 void vm_notices_close(struct vm *vm); /* the devices are gone */
 
-/* vm_commands.c */
+/* vm_commands.c, and a file for each family of commands */
 extern const struct control_command vm_commands[];
 extern const unsigned int vm_num_commands;
+extern const struct control_family vm_console_family;
 
 /* From the machine's start to its end: VM_END_HALT is requested when the first vCPU halts. */
 void vm_halt_init(struct vm *vm);

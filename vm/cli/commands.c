@@ -136,6 +136,7 @@ int command_main(int argc, char **argv)
 		[VERB_RESUME] = client_resume,
 		[VERB_WAIT] = client_wait,
 		[VERB_EVENTS] = client_events,
+		[VERB_CONSOLE] = client_console,
 		[VERB_VERSION] = command_version,
 		[VERB_HELP] = command_help,
 		[VERB_COMPLETION] = command_completion,

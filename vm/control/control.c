@@ -56,14 +56,26 @@ int control_create(const struct control_config *config, struct control **ret)
 
 const struct control_command *control_command(const struct control *control, unsigned int i)
 {
-	return i < control->config.num_commands ? &control->config.commands[i] : NULL;
+	const struct control_family *const *family = control->config.families;
+
+	if (i < control->config.num_commands)
+		return &control->config.commands[i];
+	i -= control->config.num_commands;
+	for (; family && *family; family++) {
+		if (i < (*family)->num_commands)
+			return &(*family)->commands[i];
+		i -= (*family)->num_commands;
+	}
+	return NULL;
 }
 
 const struct control_command *control_find(const struct control *control, const char *name)
 {
-	for (unsigned int i = 0; i < control->config.num_commands; i++)
-		if (!strcmp(control->config.commands[i].name, name))
-			return &control->config.commands[i];
+	const struct control_command *command;
+
+	for (unsigned int i = 0; (command = control_command(control, i)) != NULL; i++)
+		if (!strcmp(command->name, name))
+			return command;
 	return NULL;
 }
 

@@ -13,5 +13,6 @@ int client_pause(int argc, char **argv);
 int client_resume(int argc, char **argv);
 int client_wait(int argc, char **argv);
 int client_events(int argc, char **argv);
+int client_console(int argc, char **argv);
 
 #endif

@@ -115,10 +115,17 @@ struct control_job {
 	char texts[]; /* copies */
 };
 
+/* A table of commands; each file of them has one. */
+struct control_family {
+	const struct control_command *commands;
+	unsigned int num_commands;
+};
+
 struct control_config {
 	const struct control_command *commands;
 	unsigned int num_commands;
-	void *vm; /* handed to them */
+	const struct control_family *const *families; /* more of them; NULL, or ends with NULL */
+	void *vm;				      /* handed to them */
 	const struct clock *clock;
 };
 
