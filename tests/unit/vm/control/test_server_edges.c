@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -251,31 +252,45 @@ static void no_descriptors(void **state)
 	turn(f);
 }
 
+/* Of what has come so far. */
+static int count_lines(int fd)
+{
+	char buf[4096];
+	int lines = 0;
+
+	for (ssize_t n; (n = recv(fd, buf, sizeof(buf), 0)) > 0;)
+		for (ssize_t i = 0; i < n; i++)
+			lines += buf[i] == '\n';
+	return lines;
+}
+
 /*
- * Answers wait for a client that reads late, and so do its lines. When it has read and the next
- * thing that is sent is an event, that takes the rest along; the lines are served nonetheless.
+ * Answers wait for a client that reads late, and so do those of its lines that were received. When
+ * it has read, and the next thing that is sent is an event, that takes the rest of the answers
+ * along; the lines are served nonetheless.
  */
 static void lines_behind_an_event(void **state)
 {
 	static const char line[] = "{\"id\":1,\"command\":\"nothing\"}\n";
+	static const char answer[] = "{\"id\":1,\"result\":{}}\n";
+	enum { LINES = 100 };
 	struct fixture *f = *state;
-	int fd = open_client(f);
-	size_t asked = 0, answered = 0;
-	char buf[4096];
+	char lines[LINES * sizeof(line)] = "";
+	int fd = open_client(f), asked = 0, answered, pending;
 
+	for (unsigned int i = 0; i < LINES; i++)
+		strcat(lines, line);
 	say(f, fd, "{\"id\":2,\"command\":\"watch\"}\n");
-	while (send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(line) - 1) {
-		asked++;
-		turn(f);
-	}
-	for (ssize_t n; (n = recv(fd, buf, sizeof(buf), 0)) > 0;)
-		for (ssize_t i = 0; i < n; i++)
-			answered += buf[i] == '\n';
+	do {
+		say(f, fd, lines);
+		asked += LINES;
+		assert_int_equal(ioctl(fd, FIONREAD, &pending), 0);
+	} while (pending == asked * (int)(sizeof(answer) - 1));
+	answered = count_lines(fd);
+	assert_true(answered < asked);
 	control_happened(f->control, (struct control_event){.kind = CONTROL_PAUSED});
 	turn(f);
-	for (ssize_t n; (n = recv(fd, buf, sizeof(buf), 0)) > 0; turn(f))
-		for (ssize_t i = 0; i < n; i++)
-			answered += buf[i] == '\n';
+	answered += count_lines(fd);
 	assert_int_equal(answered, asked + 1);
 	close(fd);
 	turn(f);
