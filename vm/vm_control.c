@@ -48,7 +48,7 @@ void vm_control_serve(struct vm *vm)
 		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
 }
 
-void vm_control_close(struct vm *vm, const char *cause, int status)
+void vm_control_end(struct vm *vm, const char *cause, int status)
 {
 	const struct control_event ended = {
 		.kind = CONTROL_ENDED, .cause = cause, .status = status};
@@ -56,9 +56,14 @@ void vm_control_close(struct vm *vm, const char *cause, int status)
 	control_happened(vm->control, ended);
 	control_destroy(vm->control);
 	vm->control = NULL;
+}
+
+/* The name first: who sees us hang up may take it. */
+void vm_control_close(struct vm *vm)
+{
+	registry_release(&vm->registry);
 	server_destroy(vm->server);
 	vm->server = NULL;
-	registry_release(&vm->registry);
 }
 
 void vm_tell(struct vm *vm, struct control_event event)

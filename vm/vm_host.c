@@ -280,6 +280,7 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 
 void vm_host_close(struct vm *vm)
 {
+	vm_control_end(vm, "failure", EXIT_HOST);
 	chardev_close(vm->console);
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		chardev_close(vm->serial[i]);
@@ -291,7 +292,7 @@ void vm_host_close(struct vm *vm)
 		event_loop_remove(vm->loop, &vm->signals);
 		close(vm->signals.fd);
 	}
-	vm_control_close(vm, "failure", EXIT_HOST);
+	vm_control_close(vm);
 	vm_notices_close(vm);
 	timer_queue_destroy(vm->guest_timers);
 	timer_queue_destroy(vm->timers);

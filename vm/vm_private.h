@@ -67,9 +67,12 @@ struct vm {
 	unsigned int boots;
 	bool paused;	    /* by a command, or by the guest's end */
 	bool paused_by_end; /* the latter */
+	bool stays_paused;  /* the machine that is built next */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
+	unsigned int stops; /* commands that wait for the end, whatever --on-poweroff says */
+	bool forced;	    /* one of them lost its patience */
 	bool reset_by_person;
 
 	_Atomic int end;		 /* enum vm_end, the first request */
@@ -101,7 +104,8 @@ int vm_start_vcpus(struct vm *vm, struct error *err);
 
 /*
  * Stops everything of the guest, resumably; twice is once. Resume lets time stand still for it, or
- * with catch_up not. Main thread, between vm_start_vcpus and the end.
+ * with catch_up not. -EBUSY when an end is under way, which has stopped it for good; otherwise it
+ * stays paused on failure. Main thread, between vm_start_vcpus and the end.
  */
 void vm_pause(struct vm *vm, const char *cause);
 int vm_resume(struct vm *vm, bool catch_up, struct error *err);
@@ -115,8 +119,13 @@ void vm_forget_pause(struct vm *vm);
  */
 int vm_control_open(struct vm *vm, struct error *err);
 void vm_control_serve(struct vm *vm);
-/* Tells of the end, with the status that the process will have. */
-void vm_control_close(struct vm *vm, const char *cause, int status);
+/* Tells of the end, with the status that the process will have; no command is served any more. */
+void vm_control_end(struct vm *vm, const char *cause, int status);
+/*
+ * Lets go of the name and hangs up. Who waits for that may use all that the VM had, so it comes
+ * when the rest is closed.
+ */
+void vm_control_close(struct vm *vm);
 /* Tells of something. */
 void vm_happened(struct vm *vm, enum control_event_kind kind, const char *cause);
 void vm_tell(struct vm *vm, struct control_event event);

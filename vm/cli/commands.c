@@ -65,7 +65,7 @@ static int run(const struct config *config)
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
 		code = exit_code_of(vm, end);
-	vm_farewell(vm, end, code);
+	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
 	return rc < 0 ? complain(&err, code) : code;
