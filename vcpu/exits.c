@@ -3,6 +3,8 @@
  * The exit table. An exit is either served here and the guest goes on, or it ends the vCPU. What
  * the table does not name was not asked for and means that KVM and we disagree: an internal error.
  */
+#include <assert.h>
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -121,6 +123,8 @@ static const struct {
 	[KVM_EXIT_SYSTEM_EVENT] = {"KVM_EXIT_SYSTEM_EVENT", handle_system_event},
 };
 
+static_assert(ARRAY_SIZE(exits) <= VCPU_NUM_EXITS, "a counter for each");
+
 const char *vcpu_exit_name(uint32_t reason)
 {
 	if (reason < ARRAY_SIZE(exits) && exits[reason].name)
@@ -128,10 +132,26 @@ const char *vcpu_exit_name(uint32_t reason)
 	return "an exit that Bantam does not know";
 }
 
+const char *vcpu_exit_word(unsigned int reason, char word[32])
+{
+	static const char prefix[] = "KVM_EXIT_";
+	const char *name = reason < ARRAY_SIZE(exits) ? exits[reason].name : NULL;
+	size_t i = 0;
+
+	if (!name)
+		return NULL;
+	for (name += sizeof(prefix) - 1; name[i] && i < 31; i++)
+		word[i] = (char)tolower((unsigned char)name[i]);
+	word[i] = '\0';
+	return word;
+}
+
 enum vcpu_next vcpu_handle_exit(struct vcpu *vcpu, enum vcpu_end *end)
 {
 	uint32_t reason = vcpu->run->exit_reason;
 
+	if (reason < VCPU_NUM_EXITS)
+		counter_add(&vcpu->exits[reason], 1);
 	if (reason < ARRAY_SIZE(exits) && exits[reason].handle)
 		return exits[reason].handle(vcpu, end);
 	return stop(end, VCPU_INTERNAL_ERROR);

@@ -85,6 +85,8 @@ static void learn_tsc(struct vcpu *vcpu)
 	int khz = vcpu->config.id ? -1 : ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
 	if (khz > 0)
+		vcpu->tsc_khz = (uint64_t)khz;
+	if (khz > 0)
 		cpuid_template_set_tsc(vcpu->config.cpuid, (uint32_t)khz);
 }
 
@@ -96,6 +98,7 @@ int vcpu_create(const struct vcpu_config *config, struct vcpu **ret, struct erro
 	if (!vcpu)
 		return error_set_errno(err, -ENOMEM, "vCPU %u", config->id);
 	vcpu->config = *config;
+	vcpu->stats.kvm = vcpu->stats.sched = -1;
 	vcpu->fd = ioctl(kvm_vm_fd(config->vm), KVM_CREATE_VCPU, (unsigned long)config->id);
 	if (vcpu->fd < 0) {
 		rc = error_set_errno(err, -errno, "KVM_CREATE_VCPU for vCPU %u", config->id);
@@ -130,6 +133,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 		vcpu_kick(vcpu);
 		vcpu_join(vcpu);
 	}
+	vcpu_stats_close(vcpu);
 	munmap(vcpu->run, vcpu->run_size);
 	close(vcpu->fd);
 	free(vcpu);
@@ -188,6 +192,7 @@ static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 		coalesced_ports_serve(vcpu->config.coalesced, vcpu->ring);
 	if (!rc)
 		return vcpu_handle_exit(vcpu, end) == VCPU_CONTINUE;
+	counter_add(&vcpu->exits[KVM_EXIT_INTR], rc == -EINTR);
 	if (rc == -EINTR && !kicked)
 		tell_paused(vcpu);
 	if (rc == -EINTR || rc == -EAGAIN)
@@ -211,6 +216,8 @@ static void *vcpu_thread(void *opaque)
 
 		if (atomic_load(&vcpu->was_paused) && atomic_exchange(&vcpu->was_paused, false))
 			tell_paused(vcpu);
+		if (atomic_load(&vcpu->open_stats) && atomic_exchange(&vcpu->open_stats, false))
+			vcpu_stats_open(vcpu);
 		on = run_once(vcpu, &end);
 		if (on && atomic_exchange(&vcpu->check_halted, false)) {
 			end = VCPU_HALTED;
@@ -221,6 +228,7 @@ static void *vcpu_thread(void *opaque)
 			break;
 		}
 	}
+	vcpu_stats_leave(vcpu);
 	return NULL;
 }
 
@@ -230,6 +238,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	int rc;
 
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	atomic_store(&vcpu->open_stats, vcpu->wants_stats);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	rc = -pthread_create(&vcpu->thread, &attr, vcpu_thread, vcpu);
@@ -253,6 +262,7 @@ void vcpu_join(struct vcpu *vcpu)
 	if (!vcpu->started)
 		return;
 	pthread_join(vcpu->thread, NULL);
+	vcpu_stats_left(vcpu);
 	vcpu->started = false;
 }
 

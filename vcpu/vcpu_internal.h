@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "vcpu/vcpu.h"
+#include "vm/core/counter.h"
 
 struct vcpu {
 	struct vcpu_config config;
@@ -18,7 +19,15 @@ struct vcpu {
 	bool started;		   /* main thread only: there is a thread to join */
 	_Atomic bool check_halted; /* vcpu_check_halted asked */
 	_Atomic bool was_paused;   /* vcpu_tell_paused asked */
-	int run_errno;		   /* what KVM_RUN failed with, 0 if it did not */
+	_Atomic bool open_stats;   /* vcpu_want_stats asked */
+	bool wants_stats;	   /* main thread only: it ever did */
+	struct vcpu_stats_files {
+		_Atomic int kvm, sched;	   /* -1: not there */
+		_Atomic uint64_t steal_ns; /* of threads before this one */
+	} stats;
+	uint64_t tsc_khz; /* 0: unknown */
+	struct counter exits[VCPU_NUM_EXITS];
+	int run_errno; /* what KVM_RUN failed with, 0 if it did not */
 };
 
 /* What the loop does after an exit. */
@@ -27,6 +36,13 @@ enum vcpu_next { VCPU_CONTINUE, VCPU_STOP };
 /* vcpu/exits.c: handles run->exit_reason; on VCPU_STOP *end says why. */
 enum vcpu_next vcpu_handle_exit(struct vcpu *vcpu, enum vcpu_end *end);
 const char *vcpu_exit_name(uint32_t reason);
+
+/* vcpu/stats.c: on the vCPU's thread, or while there is none */
+void vcpu_stats_open(struct vcpu *vcpu);
+/* The thread is about to end, and has been joined: its file reads no more. */
+void vcpu_stats_leave(struct vcpu *vcpu);
+void vcpu_stats_left(struct vcpu *vcpu);
+void vcpu_stats_close(struct vcpu *vcpu);
 
 /* vcpu/setup.c: registers, MSRs and CPUID of a new vCPU. */
 int vcpu_setup(struct vcpu *vcpu, struct error *err);

@@ -20,6 +20,7 @@ struct vdev_queue {
 	int kick_fd; /* -1 without a loop */
 	bool lent;   /* kicks count there */
 	struct event_source source;
+	struct virtio_queue_counts counts;
 };
 
 struct virtio_device {

@@ -34,6 +34,7 @@ static void run_kick(struct vdev_queue *queue)
 	struct virtio_device *vdev = queue->vdev;
 	const unsigned int q = (unsigned int)(queue - vdev->queues);
 
+	counter_add(&queue->counts.kicks, 1);
 	queue->kicking = true;
 	do {
 		queue->again = false;
@@ -309,6 +310,7 @@ void virtio_device_push_over(struct virtio_device *vdev, unsigned int q,
 
 static void queue_irq(struct virtio_device *vdev, unsigned int q)
 {
+	counter_add(&vdev->queues[q].counts.interrupts, 1);
 	if (vdev->transport)
 		vdev->transport->queue_irq(vdev->transport_opaque, q);
 }
@@ -330,6 +332,12 @@ bool virtio_device_flush_later(struct virtio_device *vdev, unsigned int q)
 	if (vdev->paused)
 		vdev_paused(vdev);
 	return owed;
+}
+
+const struct virtio_queue_counts *virtio_device_counts(
+	const struct virtio_device *vdev, unsigned int q)
+{
+	return &vdev->queues[q].counts;
 }
 
 /* ---- queues that somebody else serves ---- */

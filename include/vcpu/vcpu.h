@@ -101,6 +101,36 @@ bool vcpu_has_user_pages(struct vcpu *vcpu, const struct guest_mem *mem);
  */
 size_t vcpu_describe(struct vcpu *vcpu, const struct guest_mem *mem, char *buf, size_t size);
 
+/* How often the vCPU came out to us, by KVM's reason, since it was made. Any thread. */
+enum { VCPU_NUM_EXITS = 40 };
+uint64_t vcpu_exits(const struct vcpu *vcpu, unsigned int reason);
+/* "io", "mmio"...; NULL: there is no such reason, or none that we know. */
+const char *vcpu_exit_word(unsigned int reason, char word[32]);
+/* Of the host, kHz; 0: KVM does not tell. */
+uint64_t vcpu_tsc_khz(const struct vcpu *vcpu);
+
+/*
+ * What the kernel knows about the vCPU. KVM gives its descriptor only while the vCPU is out, so the
+ * thread has to fetch it, once: want_stats asks it to, and is true when nothing is left to wait
+ * for. What the host's kernel does not tell is not valid. Main thread.
+ */
+enum vcpu_stat {
+	VCPU_STAT_EXITS, /* all of them, those too that KVM serves itself */
+	VCPU_STAT_HALTS,
+	VCPU_STAT_INTERRUPTS, /* given to the guest */
+	VCPU_STAT_HALTED_NS,
+	VCPU_STAT_STEAL_NS, /* ready to run, and another ran */
+	NUM_VCPU_STATS
+};
+
+struct vcpu_stats {
+	uint32_t valid; /* a bit for each */
+	uint64_t value[NUM_VCPU_STATS];
+};
+
+bool vcpu_want_stats(struct vcpu *vcpu);
+void vcpu_read_stats(struct vcpu *vcpu, struct vcpu_stats *ret);
+
 /* Installs the (empty) handler of the signal that vcpu_kick sends. Once per process, idempotent. */
 int vcpu_signal_setup(struct error *err);
 

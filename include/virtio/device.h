@@ -44,6 +44,7 @@
 
 #include "virtio/queue/chain.h"
 #include "vm/core/base.h"
+#include "vm/core/counter.h"
 
 struct event_loop;
 struct guest_mem;
@@ -244,6 +245,14 @@ void virtio_device_queue_error(struct virtio_device *vdev, unsigned int q, const
 	PRINTF_LIKE(3, 4);
 /* The same where no queue is to blame, or the host failed the device beyond repair. */
 void virtio_device_needs_reset(struct virtio_device *vdev, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Of a queue since the device was made, but for what the kernel does while the queue is lent. */
+struct virtio_queue_counts {
+	struct counter kicks, interrupts;
+};
+/* Any thread. */
+const struct virtio_queue_counts *virtio_device_counts(
+	const struct virtio_device *vdev, unsigned int q);
 
 /* As in the configuration, for functions of the device that are given it; any thread. */
 void *virtio_device_opaque(const struct virtio_device *vdev);

@@ -130,6 +130,13 @@ static void fill_cfg(struct virtio_blk *vblk, unsigned int num_queues)
 	cfg[CFG_WRITE_ZEROES_MAY_UNMAP] = 1;
 }
 
+const struct virtio_blk_counts *virtio_blk_counts(const struct virtio_device *vdev, unsigned int q)
+{
+	const struct virtio_blk *vblk = virtio_device_opaque(vdev);
+
+	return &vblk->counts[q];
+}
+
 /* ---- life ---- */
 
 static void destroy(void *opaque)
@@ -169,6 +176,7 @@ static struct virtio_blk *allocate(const struct virtio_blk_config *config, uint1
 	vblk->log = config->log;
 	vblk->queue_size = queue_size;
 	vblk->num_queues = config->num_queues;
+	vblk->ticks_scale = config->ticks_scale;
 	vblk->features = VBLK_F_SEG_MAX | VBLK_F_BLK_SIZE | VBLK_F_FLUSH | VBLK_F_TOPOLOGY;
 	vblk->features |= config->blk->info.read_only
 				  ? VBLK_F_RO

@@ -27,6 +27,8 @@ struct vblk_request {
 	struct virtq_chain *chain;
 	unsigned int queue;
 	uint8_t *status;
+	enum virtio_blk_kind kind;  /* NUM_KINDS: not counted, unless it fails */
+	uint64_t since;		    /* ticks */
 	struct virtq_cursor ranges; /* DISCARD, WRITE_ZEROES: those not begun */
 };
 
@@ -38,6 +40,7 @@ struct virtio_blk {
 	struct log *log;
 	uint64_t features;
 	uint16_t queue_size;
+	const uint64_t *ticks_scale;
 	size_t allocated; /* bytes, of which few are touched by a driver that has little to do */
 	unsigned int num_queues;
 	const struct clock *clock; /* NULL: no limits */
@@ -51,10 +54,11 @@ struct virtio_blk {
 	uint32_t answered;    /* a bit per queue that has something to publish */
 	uint8_t cfg[VBLK_CFG_SIZE];
 	struct rate_limit rate;
-	struct timer timer;		/* takes up again what it held back */
-	bool held_back;			/* it is armed */
-	unsigned int first_queue;	/* that is served first then */
-	uint64_t now_ns;		/* of the kick that runs, where there is a limit */
+	struct timer timer;	  /* takes up again what it held back */
+	bool held_back;		  /* it is armed */
+	unsigned int first_queue; /* that is served first then */
+	uint64_t now_ns;	  /* of the kick that runs, where there is a limit */
+	struct virtio_blk_counts counts[VIRTIO_BLK_MAX_QUEUES];
 	struct vblk_request requests[]; /* queue_size for each queue */
 };
 

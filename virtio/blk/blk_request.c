@@ -66,12 +66,33 @@ static_assert(VIRTIO_BLK_MAX_QUEUES <= 32, "answered has a bit for each queue");
 
 /* ---- answers ---- */
 
+static void count(struct virtio_blk *vblk, const struct vblk_request *r, int status)
+{
+	struct virtio_blk_counts *counts = &vblk->counts[r->queue];
+
+	if (status != S_OK) {
+		counter_add(&counts->errors, 1);
+		return;
+	}
+	if (r->kind == VIRTIO_BLK_NUM_KINDS)
+		return;
+	counter_add(&counts->requests[r->kind], 1);
+	if (r->kind == VIRTIO_BLK_READ)
+		counter_add(&counts->bytes_read, r->req.len);
+	else if (r->kind == VIRTIO_BLK_WRITE)
+		counter_add(&counts->bytes_written, r->req.len);
+	if (vblk->ticks_scale)
+		latencies_add(&counts->latencies[r->kind],
+			ticks_to_us(ticks_now() - r->since, *vblk->ticks_scale));
+}
+
 /* written: so many bytes from the first writable one on are data. */
 static void answer(struct virtio_blk *vblk, struct vblk_request *r, int status, uint64_t written)
 {
 	/* 2.7.8: the length may not cover a gap, so the status counts only right behind them. */
 	if (written == r->chain->writable - 1)
 		written++;
+	count(vblk, r, status);
 	*r->status = (uint8_t)status;
 	virtio_device_push(vblk->vdev, r->queue, r->chain, (uint32_t)written);
 	vblk->answered |= 1u << r->queue;
@@ -109,6 +130,14 @@ static int submit(
 {
 	const struct virtio_blk *vblk = r->req.opaque;
 
+	static const enum virtio_blk_kind kinds[] = {[BLK_READ] = VIRTIO_BLK_READ,
+		[BLK_WRITE] = VIRTIO_BLK_WRITE,
+		[BLK_FLUSH] = VIRTIO_BLK_FLUSH,
+		[BLK_DISCARD] = VIRTIO_BLK_DISCARD,
+		[BLK_WRITE_ZEROES] = VIRTIO_BLK_DISCARD};
+
+	static_assert(ARRAY_SIZE(kinds) == BLK_NUM_OPS, "a kind for each operation");
+	r->kind = kinds[op];
 	r->req.op = op;
 	r->req.flags = flags;
 	r->req.offset = sector * BLK_SECTOR;
@@ -285,6 +314,8 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 	r->queue = q;
 	r->chain = chain;
 	r->status = cut_status(chain);
+	r->kind = VIRTIO_BLK_NUM_KINDS;
+	r->since = ticks_now();
 	status = start_request(vblk, r, &header, &data);
 	if (status != PENDING)
 		answer(vblk, r, status, 0);

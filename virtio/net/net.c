@@ -237,6 +237,17 @@ struct virtio_device *virtio_net_device(struct virtio_net *vnet)
 	return vnet->vdev;
 }
 
+unsigned int virtio_net_pairs(const struct virtio_net *vnet)
+{
+	return vnet->config.max_pairs;
+}
+
+const struct virtio_net_counts *virtio_net_counts(
+	const struct virtio_net *vnet, unsigned int pair, enum virtio_net_direction direction)
+{
+	return &vnet->pair[pair].counts[direction];
+}
+
 int virtio_net_announce(struct virtio_net *vnet)
 {
 	int rc = -EAGAIN;

@@ -66,10 +66,17 @@ struct net_flow {
 	uint64_t now_ns;	 /* of the run that goes on, where there is a limit */
 };
 
+static inline void net_count(struct virtio_net_counts *counts, uint64_t len)
+{
+	counter_add(&counts->frames, 1);
+	counter_add(&counts->bytes, len - NET_HEADER);
+}
+
 struct net_vhost;
 
 struct net_pair {
 	struct net_rx rx;
+	struct virtio_net_counts counts[VIRTIO_NET_NUM_DIRECTIONS];
 	bool tx_blocked; /* send gave -EAGAIN, writable will come */
 };
 

@@ -154,6 +154,11 @@ static enum result need_buffers(const struct net_rx *rx)
 	return virtio_device_notify_on(rx->vnet->vdev, queue_of(rx)) ? GO_ON : NO_BUFFER;
 }
 
+static void drop(struct net_rx *rx)
+{
+	counter_add(&rx->vnet->pair[rx->pair].counts[VIRTIO_NET_RX].drops, 1);
+}
+
 /*
  * The back end is shown as many buffers as frames have needed of late, since the kernel looks at
  * each: the first iovecs, and how many bytes they are. The end of a longer frame spills.
@@ -201,6 +206,8 @@ static enum result fetch(struct net_rx *rx)
 		rx->direct = MIN((size_t)n, room);
 		expect(rx, (size_t)n);
 		net_limit_take(rx->vnet, VIRTIO_NET_RX, (uint64_t)n);
+	} else {
+		drop(rx);
 	}
 	return GO_ON;
 }
@@ -253,8 +260,11 @@ static void push(struct net_rx *rx)
 	const unsigned int buffers = buffers_of(rx, &bytes);
 
 	unspill(rx);
-	if (!finish_header(rx, buffers))
+	if (!finish_header(rx, buffers)) {
+		drop(rx);
 		return;
+	}
+	net_count(&rx->vnet->pair[rx->pair].counts[VIRTIO_NET_RX], rx->frame);
 	virtio_device_push_over(rx->vnet->vdev, queue_of(rx), rx->chains, buffers, rx->frame);
 	rx->room -= bytes;
 	move_up(rx, buffers, MIN(bytes, rx->mapped));
@@ -269,6 +279,7 @@ static enum result deliver(struct net_rx *rx)
 			break;
 		if (rx->room == rx->most || rx->num_chains == max_chains(rx)) {
 			rx->frame = 0;
+			drop(rx);
 			return GO_ON;
 		}
 		if (need_buffers(rx) == NO_BUFFER)

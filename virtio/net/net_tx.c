@@ -45,8 +45,13 @@ static int send_frame(struct virtio_net *vnet, unsigned int pair, const struct v
 /* A frame that is refused is done with; its driver has no way to hear of it. False: not now. */
 static bool transmit(struct virtio_net *vnet, unsigned int pair, const struct virtq_chain *chain)
 {
+	struct virtio_net_counts *counts = &vnet->pair[pair].counts[VIRTIO_NET_TX];
 	const int rc = send_frame(vnet, pair, chain);
 
+	if (rc >= 0)
+		net_count(counts, chain->readable);
+	else if (rc != -EAGAIN)
+		counter_add(&counts->drops, 1);
 	if (rc < 0 && rc != -EAGAIN)
 		log_limited(vnet->config.log, &vnet->limit, LOG_DEBUG, "%s: frame not sent: %s",
 			vnet->config.name, strerror(-rc));

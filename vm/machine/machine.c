@@ -25,6 +25,7 @@
 #include "vcpu/coalesced.h"
 #include "vcpu/cpuid/cpuid.h"
 #include "vm/core/bus.h"
+#include "vm/core/counter.h"
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
 #include "vm/core/irq_or.h"
@@ -278,7 +279,11 @@ static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 		.opaque = m->env.opaque,
 	};
 
-	return vcpu_create(&vcpu, &m->vcpus[id], err);
+	const int rc = vcpu_create(&vcpu, &m->vcpus[id], err);
+
+	if (!rc && !id)
+		m->ticks_scale = ticks_scale(vcpu_tsc_khz(m->vcpus[0]));
+	return rc;
 }
 
 static int build_vcpus(struct machine *m, struct error *err)

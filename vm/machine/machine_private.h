@@ -65,6 +65,7 @@ struct machine {
 	size_t dtb_size;
 	struct loader_result loaded; /* flat guests: entry only */
 	struct log_limit limit;
+	uint64_t ticks_scale; /* see vm/core/counter.h; set with the first vCPU */
 	struct cpuid_template *cpuid;
 	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;

@@ -134,6 +134,7 @@ static int build_disk(struct machine *m, unsigned int i)
 		.serial = disk->serial,
 		.num_queues = disk->queues,
 		.clock = disks_clock(m->env.disks, i),
+		.ticks_scale = &m->ticks_scale,
 	};
 	int rc;
 

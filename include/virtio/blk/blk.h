@@ -15,6 +15,7 @@
 #define BANTAM_VIRTIO_BLK_BLK_H
 
 #include "vm/core/base.h"
+#include "vm/core/counter.h"
 #include "vm/core/rate_limit.h"
 
 struct blk;
@@ -49,6 +50,9 @@ struct virtio_blk_config {
 	/* For limits: its timers run on loop's thread, if there is one. NULL: there are none. */
 	const struct clock *clock;
 	struct rate_config limit; /* see virtio_blk_set_limit */
+	/* See ticks_scale; outlives the device, may be set until the driver comes. NULL: unknown.
+	 */
+	const uint64_t *ticks_scale;
 };
 
 /*
@@ -56,6 +60,25 @@ struct virtio_blk_config {
  * flight. -EINVAL for what is out of range, else as virtio_device_create and blk_attach.
  */
 int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_device **ret);
+
+/* What a queue has done since the device was made. */
+enum virtio_blk_kind {
+	VIRTIO_BLK_READ,
+	VIRTIO_BLK_WRITE,
+	VIRTIO_BLK_FLUSH,
+	VIRTIO_BLK_DISCARD, /* and WRITE_ZEROES */
+	VIRTIO_BLK_NUM_KINDS
+};
+
+struct virtio_blk_counts {
+	struct counter requests[VIRTIO_BLK_NUM_KINDS]; /* that ended well */
+	struct counter bytes_read, bytes_written, errors;
+	/* From when it was taken out of the queue to its end, without what a limit held it back. */
+	struct latencies latencies[VIRTIO_BLK_NUM_KINDS];
+};
+
+/* Any thread; q < num_queues. */
+const struct virtio_blk_counts *virtio_blk_counts(const struct virtio_device *vdev, unsigned int q);
 
 /*
  * How much may pass from now on: bytes of data, read and written, and requests. What is too much

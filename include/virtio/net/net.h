@@ -15,6 +15,7 @@
 #define BANTAM_VIRTIO_NET_NET_H
 
 #include "vm/core/base.h"
+#include "vm/core/counter.h"
 #include "vm/core/rate_limit.h"
 
 struct clock;
@@ -94,6 +95,18 @@ struct virtio_net_config {
  */
 int virtio_net_create(const struct virtio_net_config *config, struct virtio_net **ret);
 struct virtio_device *virtio_net_device(struct virtio_net *vnet);
+
+/* What a pair of queues has moved since the device was made; nothing, where the kernel serves it.
+ */
+struct virtio_net_counts {
+	struct counter frames, bytes; /* with Ethernet's header */
+	struct counter drops;	      /* that broke a rule, or that the host refused */
+};
+
+/* Any thread; pair < virtio_net_pairs. */
+const struct virtio_net_counts *virtio_net_counts(
+	const struct virtio_net *vnet, unsigned int pair, enum virtio_net_direction direction);
+unsigned int virtio_net_pairs(const struct virtio_net *vnet);
 
 /*
  * How much may pass from now on in that direction, in all queues: bytes, with Ethernet's header,

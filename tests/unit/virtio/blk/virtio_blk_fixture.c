@@ -19,7 +19,8 @@ static void create(enum rig_kind kind, const struct vb_options *options)
 		.num_queues = options->num_queues ? options->num_queues : 1,
 		.queue_size = options->queue_size,
 		.clock = options->clock,
-		.limit = options->limit};
+		.limit = options->limit,
+		.ticks_scale = options->ticks_scale};
 	struct virtio_device *vdev;
 
 	rig_create(&vrig, kind);

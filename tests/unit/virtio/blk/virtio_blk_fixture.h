@@ -56,6 +56,7 @@ struct vb_options {
 	struct log *log;
 	const struct clock *clock;
 	struct rate_config limit;
+	const uint64_t *ticks_scale;
 };
 
 extern struct vbf *vb_disk;
