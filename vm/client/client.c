@@ -43,11 +43,6 @@ int client_fd(const struct client *client)
 	return client->fd;
 }
 
-bool client_has_more(const struct client *client)
-{
-	return client->len && memchr(client->buf, '\n', client->len);
-}
-
 static int gone(const struct client *client, struct error *err)
 {
 	return error_set(err, -ESHUTDOWN, "%s: the VM has ended", client->name);
@@ -195,7 +190,8 @@ static int connect_to(
 	return error_set(err, -ENOENT, "no VM called %s is running (`bantam ps` lists them)", name);
 }
 
-int client_connect(const char *name, struct client **ret, struct error *err)
+int client_connect_within(
+	const char *name, uint64_t timeout_ms, struct client **ret, struct error *err)
 {
 	struct sockaddr_un address;
 	struct client *client;
@@ -209,6 +205,7 @@ int client_connect(const char *name, struct client **ret, struct error *err)
 	client->fd = -1;
 	client->name = strdup(name);
 	rc = client->name ? connect_to(name, &address, &client->fd, err) : -ENOMEM;
+	client_set_timeout(client, timeout_ms);
 	if (!rc)
 		rc = greeting(client, err);
 	if (rc < 0) {
@@ -217,6 +214,11 @@ int client_connect(const char *name, struct client **ret, struct error *err)
 	}
 	*ret = client;
 	return 0;
+}
+
+int client_connect(const char *name, struct client **ret, struct error *err)
+{
+	return client_connect_within(name, 0, ret, err);
 }
 
 void client_close(struct client *client)

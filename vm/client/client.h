@@ -43,12 +43,13 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
  * listen yet, -EPROTO when what listens is no VM of a version that this one understands.
  */
 int client_connect(const char *name, struct client **ret, struct error *err);
+/* For who does not wait for one that hangs: with client_set_timeout from the start. */
+int client_connect_within(
+	const char *name, uint64_t timeout_ms, struct client **ret, struct error *err);
 void client_close(struct client *client);
 
 /* The descriptor that becomes readable when something comes. */
 int client_fd(const struct client *client);
-/* An answer has come with an earlier one: client_read does not wait. */
-bool client_has_more(const struct client *client);
 /*
  * Has every later client_read give up at timeout_ms from now: -ETIMEDOUT. 0: never.
  */

@@ -52,8 +52,7 @@ static json_t *ask(const char *name)
 	struct error err;
 	json_t *status = NULL;
 
-	if (client_connect(name, &client, &err) == 0) {
-		client_set_timeout(client, PATIENCE_MS);
+	if (client_connect_within(name, PATIENCE_MS, &client, &err) == 0) {
 		if (client_call(client, "status", NULL, &status, &err) < 0)
 			status = NULL;
 		client_close(client);
