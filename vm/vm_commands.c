@@ -19,9 +19,8 @@ static const char *state_of(const struct vm *vm)
 	return vm->paused ? "paused" : "running";
 }
 
-static void start_status(struct control_job *job, void *opaque)
+void vm_put_status(struct control_job *job, const struct vm *vm)
 {
-	const struct vm *vm = opaque;
 	const uint64_t now = clock_monotonic_ns(timer_queue_clock(vm->timers));
 
 	control_put_text(job, "name", vm->registry.name);
@@ -30,6 +29,13 @@ static void start_status(struct control_job *job, void *opaque)
 	control_put_real(job, "uptime", (double)(now - vm->started_ns) / (double)NSEC_PER_SEC);
 	control_put_number(job, "boots", vm->boots);
 	control_put_number(job, "cpus", vm->config->cpus);
+}
+
+static void start_status(struct control_job *job, void *opaque)
+{
+	const struct vm *vm = opaque;
+
+	vm_put_status(job, vm);
 	control_put_number(job, "memory", vm->config->memory);
 	control_done(job);
 }
@@ -45,12 +51,13 @@ static const struct control_field stop_fields[] = {
 
 #define STOP_DEFAULT_MS UINT64_C(30000)
 
+/* job->state is the VM until force is used. */
 static void stop_by_force(void *opaque)
 {
 	struct control_job *job = opaque;
 	struct vm *vm = job->state;
 
-	vm->forced = true;
+	job->state = NULL;
 	vm_order_end(vm, VM_END_QUIT);
 }
 
@@ -60,37 +67,34 @@ static void start_stop(struct control_job *job, void *opaque)
 	const uint64_t ms = timeout->given ? timeout->number : STOP_DEFAULT_MS;
 	struct vm *vm = opaque;
 	struct error err;
-	int rc;
 
-	/* A guest that stands still hears no button. */
-	rc = job->args[STOP_FORCE].number || vm->paused_by_end ? 0 : vm_resume(vm, false, &err);
-	if (rc < 0 && rc != -EBUSY) {
-		control_fail(job, rc, "%s", err.text);
-		return;
-	}
 	job->state = vm;
-	vm->stops++;
 	if (job->args[STOP_FORCE].number) {
 		stop_by_force(job);
-	} else if (vm->paused_by_end) {
-		/* It has come to its end by itself. */
-		vm_order_end(vm, VM_END_QUIT);
-	} else {
-		machine_power_button(vm->machine);
-		if (ms)
-			control_after(job, MIN(ms, UINT64_MAX / NSEC_PER_MSEC / 2) * NSEC_PER_MSEC,
-				stop_by_force);
+		return;
 	}
+	/* A guest that stands still hears no button. */
+	if (vm->paused && !vm->paused_by_end && vm_resume(vm, false, &err) < 0) {
+		control_fail(job, -EIO, "%s", err.text);
+		return;
+	}
+	if (vm->paused) {
+		stop_by_force(job);
+		return;
+	}
+	/* What it does then is the end, whatever --on-poweroff says. */
+	vm->order = VM_END_QUIT;
+	machine_power_button(vm->machine);
+	if (ms)
+		control_after(job, MIN(ms, UINT64_MAX / NSEC_PER_MSEC / 2) * NSEC_PER_MSEC,
+			stop_by_force);
 }
 
-static void stop_event(struct control_job *job, void *opaque, const struct control_event *event)
+static void stop_event(struct control_job *job, void *vm, const struct control_event *event)
 {
-	const struct vm *vm = opaque;
-
 	if (event->kind != CONTROL_ENDED)
 		return;
-	/* The guest may have powered off at the last moment. */
-	control_put_flag(job, "forced", vm->forced && !strcmp(event->cause, "quit"));
+	control_put_flag(job, "forced", job->state != vm);
 	control_put_event(job, event);
 	control_done(job);
 }
@@ -101,7 +105,8 @@ static void cancel_stop(struct control_job *job, void *opaque)
 	struct vm *vm = opaque;
 
 	(void)job;
-	vm->stops--;
+	if (atomic_load(&vm->end) == VM_END_NONE)
+		vm->order = VM_END_NONE;
 }
 
 /* ---- reset, pause, resume ---- */
@@ -134,10 +139,9 @@ static void start_resume(struct control_job *job, void *opaque)
 {
 	struct vm *vm = opaque;
 	struct error err = {""};
-	int rc = vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err);
 
-	if (rc < 0) {
-		control_fail(job, rc, "%s", err.text);
+	if (vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err) < 0) {
+		control_fail(job, -EIO, "%s", err.text);
 		return;
 	}
 	control_put_text(job, "state", state_of(vm));
@@ -202,6 +206,8 @@ const struct control_command vm_commands[] = {
 	{.name = "resume", FIELDS(resume_fields), .start = start_resume},
 	{.name = "wait", FIELDS(wait_fields), .start = start_wait, .event = wait_event},
 	{.name = "events", .start = start_events, .event = each_event},
+	{.name = "stat", FIELDS(vm_stat_fields), .start = vm_stat_start},
+	{.name = "limit", FIELDS(vm_limit_fields), .start = vm_limit_start},
 };
 
 const unsigned int vm_num_commands = ARRAY_SIZE(vm_commands);

@@ -95,6 +95,14 @@ void limit_merge(struct limit_config *limit, const struct limit_config *change)
 	}
 }
 
+bool limit_names_any(const struct limit_config *limit)
+{
+	for (enum limit_value v = 0; v < NUM_LIMIT_VALUES; v++)
+		if (limit->given[v])
+			return true;
+	return false;
+}
+
 bool limit_is_set(const struct limit_config *limit)
 {
 	return limit->value[LIMIT_BANDWIDTH] || limit->value[LIMIT_OPS];

@@ -15,7 +15,9 @@
 #define DOCTOR VERB_BIT(VERB_DOCTOR)
 #define ALL    (VERB_BIT(NUM_VERBS) - 1)
 /* Those that have something to say which a program may read */
-#define JSON (VERB_BIT(VERB_PS) | VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_EVENTS))
+#define JSON                                                                                       \
+	(VERB_BIT(VERB_PS) | VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_EVENTS) |   \
+		VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP) | VERB_BIT(VERB_LIMIT))
 
 static const char *const end_actions[] = {
 	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
@@ -335,14 +337,21 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "let the guest's clocks jump over the pause",
 		.more = "; otherwise no time has passed for it"},
-	[OPT_READ_ONLY] = {.name = "ro",
-		.verbs = VERB_BIT(VERB_CONSOLE),
+	[OPT_WATCH] = {.short_name = 'w',
+		.name = "watch",
+		.verbs = VERB_BIT(VERB_STAT),
 		.group = GROUP_OTHER,
-		.brief = "look on: what is typed does not reach the guest"},
-	[OPT_NO_HISTORY] = {.name = "no-history",
-		.verbs = VERB_BIT(VERB_CONSOLE),
+		.brief = "print the figures over and over"},
+	[OPT_INTERVAL] = {.name = "interval",
+		.value = "SECONDS",
+		.verbs = VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP),
 		.group = GROUP_OTHER,
-		.brief = "do not print what was said before"},
+		.brief = "how often",
+		.more = "; stat then watches (default 1), top draws (default 2)"},
+	[OPT_PROMETHEUS] = {.name = "prometheus",
+		.verbs = VERB_BIT(VERB_STAT),
+		.group = GROUP_OTHER,
+		.brief = "print metrics as Prometheus reads them"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -428,14 +437,27 @@ static const struct verb_spec verbs[] = {
 		.brief = "print what happens to a VM",
 		.text = "Prints a line for each event until the VM ends: started, paused, resumed, "
 			"reboot, poweroff, panic, crash, io-error, device, balloon, ended."},
-	[VERB_CONSOLE] = {.name = "console",
+	[VERB_STAT] = {.name = "stat",
 		.operand = "NAME",
 		.operand_vm = true,
-		.brief = "attach to a VM's console",
-		.text = "Prints what the VM's console said last, up to 32 KiB, and what follows; "
-			"what is typed goes to the guest. Ctrl-A d leaves, Ctrl-A ? lists all "
-			"keys. Several may be attached at once. Ends with the status of the VM "
-			"if that ends first."},
+		.brief = "print what a VM has done, and how fast",
+		.text = "Prints figures of a VM: CPU time and memory, exits of its virtual CPUs, "
+			"requests, bytes, errors and latencies of its disks, frames and drops of "
+			"its network cards."},
+	[VERB_TOP] = {.name = "top",
+		.brief = "show the busiest VMs",
+		.text = "Shows this user's running VMs, the busiest first, until q is pressed. "
+			"Without a terminal it prints them once."},
+	[VERB_LIMIT] = {.name = "limit",
+		.operand = "NAME DEVICE [KEY=VALUE...|off]",
+		.operand_vm = true,
+		.brief = "change how much a disk or network card may do",
+		.text = "Changes the limits of disk0, disk1..., net0..., in the order of the "
+			"options that made them: bandwidth=SIZE, iops=N for a disk, "
+			"rx-bandwidth=SIZE, "
+			"tx-bandwidth=SIZE, rx-pps=N, tx-pps=N for a card, each with -burst and "
+			"-once as in --disk. What is not named stays; off takes all away. Without "
+			"any, prints what holds."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",

@@ -43,6 +43,7 @@ const char *limit_name(
 int limit_check(const char *option, const struct limit_config *limit, struct error *err);
 /* Changes what is given in change; what was once, is not again. */
 void limit_merge(struct limit_config *limit, const struct limit_config *change);
+bool limit_names_any(const struct limit_config *limit); /* something is given */
 bool limit_is_set(const struct limit_config *limit);
 void limit_rates(const struct limit_config *limit, struct rate_config *rates);
 

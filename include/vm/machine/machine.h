@@ -94,6 +94,35 @@ void machine_print(const struct machine *machine, FILE *out);
 /* Writes its device tree (--dump-dtb), see fdt_file_write. */
 int machine_dump_dtb(const struct machine *machine, const char *path, struct error *err);
 
+/*
+ * What the machine has counted since it was built, as an object's values; see
+ * Documentation/control.md. Asks the kernel, so it is for those who asked; want_stats is true once
+ * there is nothing left to wait for, see vcpu_want_stats.
+ */
+struct stats_sink {
+	void (*number)(void *opaque, const char *key, uint64_t value);
+	void (*real)(void *opaque, const char *key, double value);
+	void (*text)(void *opaque, const char *key, const char *value);
+	void (*flag)(void *opaque, const char *key, bool value);
+	void (*open)(void *opaque, const char *key, bool list); /* a list's elements have no key */
+	void (*close)(void *opaque);
+	void *opaque;
+};
+
+bool machine_want_stats(struct machine *machine);
+void machine_stats(struct machine *machine, const struct stats_sink *sink);
+
+/*
+ * Changes what a disk ("disk0", in the order of the options) or a card ("net0") may do. direction
+ * counts for cards. What change does not name stays, and if that is all nothing is done; off takes
+ * all limits away. *now is what holds
+ * then. -ENODEV: there is no such device; -EINVAL, -EOPNOTSUPP, all with a line. A reboot keeps it.
+ */
+int machine_limit(struct machine *machine, const char *device, enum limit_direction direction,
+	const struct limit_config *change, bool off, struct limit_config *now, struct error *err);
+/* Whether that is a card, and has two directions. */
+bool machine_is_card(const char *device);
+
 /* The state of a vCPU that ended, see vcpu_describe. */
 size_t machine_describe_vcpu(struct machine *machine, unsigned int vcpu, char *buf, size_t size);
 
