@@ -292,6 +292,10 @@ guest-intel guest-intel-short: $(O)/bantam $(GUEST_BINS)
 kvm-unit-tests: $(O)/bantam
 	$(Q)[ -n "$(KVM_UNIT_TESTS)" ] || { echo 'say where they are: make kvm-unit-tests KVM_UNIT_TESTS=DIR'; exit 2; }
 	$(Q)tests/lab/kvm-unit-tests $(O)/bantam "$(KVM_UNIT_TESTS)"
+# The Firmware Test Suite in a guest. What fails, and why, is in Documentation/devices.md.
+.PHONY: fwts
+fwts: $(O)/bantam
+	$(Q)tests/lab/fwts $(O)/bantam
 
 # What a person types first. Both install what is missing, so the packages come before any rule
 # that would need them: hence the second make.
@@ -376,6 +380,7 @@ help:
 	@echo 'make guest-intel   the core of the guest tests on an emulated Intel host; INTEL="boot disk"'
 	@echo 'make kvm-unit-tests   the tests of kvm-unit-tests, built in KVM_UNIT_TESTS=DIR'
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
+	@echo 'make fwts       the Firmware Test Suite in a guest'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
