@@ -18,6 +18,13 @@
 #include "vm/core/error.h"
 
 static const char lock_name[] = "locks";
+
+enum {
+	/* Those who clean up runtime directories by age leave alone what is sticky. */
+	LOCK_MODE = S_ISVTX | 0600,
+	CLEAN_MS = 1000, /* at most, for one who removes what a VM has left behind */
+};
+
 static const char socket_suffix[] = ".sock";
 
 /* The effective one as the process was started, without asking the kernel again. */
@@ -112,6 +119,20 @@ static int check_dir(const char *dir, struct error *err)
 	return 0;
 }
 
+/*
+ * After `su` the variable may still be of the user that one was; a directory of ours there would
+ * keep him out of his own.
+ */
+static int check_owner(struct error *err)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (!dir || *dir != '/' || stat(dir, &st) < 0 || st.st_uid == user())
+		return 0;
+	return error_set(err, -EPERM, "XDG_RUNTIME_DIR: %s is another user's", dir);
+}
+
 static int open_locks(const char *dir, bool create, struct error *err)
 {
 	char path[256];
@@ -120,30 +141,46 @@ static int open_locks(const char *dir, bool create, struct error *err)
 	snprintf(path, sizeof(path), "%s/%s", dir, lock_name);
 	if (rc == -EPERM)
 		return check_dir(dir, err);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), LOCK_MODE);
 	if (fd < 0 && errno == ENOENT && create) {
+		rc = check_owner(err);
+		if (rc < 0)
+			return rc;
 		if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 			return error_set_errno(err, -errno, "%s", dir);
 		rc = check_dir(dir, err);
 		if (rc < 0)
 			return rc;
-		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT, 0600);
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_CREAT, LOCK_MODE);
 	}
 	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
+}
+
+/* F_WRLCK: a VM's. F_RDLCK: of somebody who cleans up, and will be done with it soon. */
+static int holder(int fd, const char *name)
+{
+	struct flock range = lock_of(name);
+
+	return fcntl(fd, F_OFD_GETLK, &range) == 0 ? range.l_type : F_UNLCK;
+}
+
+static bool is_locked(int fd, const char *name)
+{
+	return holder(fd, name) == F_WRLCK;
 }
 
 static int lock(int fd, const char *name)
 {
 	struct flock range = lock_of(name);
 
-	return fcntl(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
-}
+	for (unsigned int tries = 0; fcntl(fd, F_OFD_SETLK, &range) < 0; tries++) {
+		const int rc = -errno;
 
-static bool is_locked(int fd, const char *name)
-{
-	struct flock range = lock_of(name);
-
-	return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+		if ((rc != -EAGAIN && rc != -EACCES) || is_locked(fd, name) || tries == CLEAN_MS)
+			return rc;
+		usleep(1000);
+	}
+	return 0;
 }
 
 /* A process's number is a name that is free, but for one who took it on purpose. */
@@ -196,24 +233,42 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 	return rc;
 }
 
+/* Whoever removed the directory under us may have made room for another VM of our name. */
+static bool is_still_ours(const struct registry *registry)
+{
+	struct stat locks, ours;
+	char path[256];
+	const char *end = strrchr(registry->address.sun_path, '/');
+
+	snprintf(path, sizeof(path), "%.*s/%s", (int)(end - registry->address.sun_path),
+		registry->address.sun_path, lock_name);
+	return lstat(path, &locks) == 0 && fstat(registry->lock_fd, &ours) == 0 &&
+	       locks.st_ino == ours.st_ino && locks.st_dev == ours.st_dev;
+}
+
 void registry_release(struct registry *registry)
 {
 	if (registry->lock_fd < 0)
 		return;
-	unlink(registry->address.sun_path);
+	if (is_still_ours(registry))
+		unlink(registry->address.sun_path);
 	close(registry->lock_fd);
 	registry->lock_fd = -1;
 }
 
 /* ---- looking ---- */
 
-/* Removes what a VM left behind that did not end by itself; with its lock, so that none starts. */
+/*
+ * Removes what a VM left behind that did not end by itself; with a lock, so that none starts, but
+ * one of a kind that is not taken for a VM's.
+ */
 static void clean(int fd, const char *name)
 {
 	struct sockaddr_un address;
 	struct flock range = lock_of(name);
 
-	if (lock(fd, name) < 0)
+	range.l_type = F_RDLCK;
+	if (fcntl(fd, F_OFD_SETLK, &range) < 0)
 		return;
 	if (registry_address(name, &address, NULL) == 0)
 		unlink(address.sun_path);

@@ -147,6 +147,97 @@ static void left_behind(void **state)
 	registry_release(&registry);
 }
 
+/* Somebody cleans up at the same moment: the name is waited for, and is no VM's meanwhile. */
+static void while_it_is_cleaned(void **state)
+{
+	struct registry registry, other;
+	struct flock range;
+	struct error err;
+	char path[128];
+	int fd, ready[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(registry_claim(&registry, "web", &err), 0);
+	snprintf(path, sizeof(path), "%s/bantam/locks", base);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	range = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &range), -1);
+	assert_true(registry_is_running("web"));
+	assert_int_equal(registry_claim(&other, "web", &err), -EBUSY);
+	registry_release(&registry);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &range), 0);
+	assert_false(registry_is_running("web"));
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		/* It holds the lock as long as this one and the one above are open. */
+		if (write(ready[1], "", 1) == 1)
+			usleep(50000);
+		_exit(0);
+	}
+	close(fd);
+	assert_int_equal(read(ready[0], path, 1), 1);
+	assert_int_equal(registry_claim(&registry, "web", &err), 0);
+	registry_release(&registry);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+/* The directory goes, and another VM takes the name: its socket is not the first one's to remove.
+ */
+static void directory_removed(void **state)
+{
+	struct registry first, second;
+	char command[128];
+	struct error err;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(registry_claim(&first, "web", &err), 0);
+	touch(&first);
+	snprintf(command, sizeof(command), "rm -r %s/bantam", base);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(registry_claim(&second, "web", &err), 0);
+	touch(&second);
+	registry_release(&first);
+	assert_string_equal(running(), "web ");
+	registry_release(&second);
+	assert_int_equal(stat(second.address.sun_path, &st), -1);
+}
+
+/* Nobody who removes old files shall remove that of the locks. */
+static void locks_last(void **state)
+{
+	struct registry registry;
+	struct error err;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(registry_claim(&registry, "web", &err), 0);
+	assert_int_equal(fstat(registry.lock_fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, S_ISVTX | 0600);
+	registry_release(&registry);
+}
+
+/* Root that is still in the environment of a user. */
+static void of_another_user(void **state)
+{
+	struct registry registry;
+	struct error err;
+	char path[128];
+	struct stat st;
+
+	(void)state;
+	if (geteuid() || chown(base, 65534, (gid_t)-1) < 0)
+		skip();
+	assert_int_equal(registry_claim(&registry, "web", &err), -EPERM);
+	assert_non_null(strstr(err.text, "another user's"));
+	snprintf(path, sizeof(path), "%s/bantam", base);
+	assert_int_equal(stat(path, &st), -1);
+}
+
 static void bad_directories(void **state)
 {
 	struct registry registry;
@@ -182,6 +273,10 @@ int main(void)
 		TEST(one_owner),
 		TEST(made_up_names),
 		TEST(left_behind),
+		TEST(while_it_is_cleaned),
+		TEST(directory_removed),
+		TEST(locks_last),
+		TEST(of_another_user),
 		TEST(bad_directories),
 	};
 
