@@ -42,10 +42,10 @@ def verb(bantam: Bantam, *words: str) -> str:
     return run.stdout.decode()
 
 
-def raw(name: str) -> socket.socket:
+def raw(name: str, limit: float = LIMIT) -> socket.socket:
     """A client without bantam's manners."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(LIMIT)
+    client.settimeout(limit)
     client.connect(str(Path(os.environ["XDG_RUNTIME_DIR"]) / "bantam" / f"{name}.sock"))
     return client
 

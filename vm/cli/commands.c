@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vm/config/help.h"
 #include "vm/client/verbs.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
+#include "vm/config/help.h"
 #include "vm/config/options.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -123,6 +123,18 @@ static int command_completion(int argc, char **argv)
 	return print_by_name(argc, argv, completion_print, "shell", "");
 }
 
+/* What could not be printed was not done. */
+static int check_output(int code)
+{
+	const bool failed = fflush(stdout) != 0 || ferror(stdout);
+	struct error err;
+
+	if (!failed)
+		return code;
+	error_set(&err, -EIO, "standard output cannot be written");
+	return complain(&err, code == EXIT_POWEROFF ? EXIT_HOST : code);
+}
+
 int command_main(int argc, char **argv)
 {
 	static int (*const commands[NUM_VERBS])(int argc, char **argv) = {
@@ -152,5 +164,5 @@ int command_main(int argc, char **argv)
 	}
 	if (verb_find(argv[1], &verb, &err) < 0)
 		return complain(&err, EXIT_USAGE);
-	return commands[verb](argc - 1, argv + 1);
+	return check_output(commands[verb](argc - 1, argv + 1));
 }

@@ -170,19 +170,25 @@ static int greeting(struct client *client, struct error *err)
 	return rc;
 }
 
-static int connect_to(
-	const char *name, const struct sockaddr_un *address, int *ret, struct error *err)
+static int connect_to(const char *name, const struct sockaddr_un *address, uint64_t timeout_ms,
+	int *ret, struct error *err)
 {
+	const struct timeval timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
+		.tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
 	int rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return error_set_errno(err, -errno, "%s", name);
+	/* Where many wait already, connect waits, too. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) {
 		*ret = fd;
 		return 0;
 	}
 	rc = -errno;
 	close(fd);
+	if (rc == -EAGAIN)
+		return error_set(err, -ETIMEDOUT, "%s: no answer in time", name);
 	if (rc != -ENOENT && rc != -ECONNREFUSED)
 		return error_set_errno(err, rc, "%s", address->sun_path);
 	if (registry_is_running(name))
@@ -204,8 +210,8 @@ int client_connect_within(
 		return error_set_errno(err, -ENOMEM, "%s", name);
 	client->fd = -1;
 	client->name = strdup(name);
-	rc = client->name ? connect_to(name, &address, &client->fd, err) : -ENOMEM;
 	client_set_timeout(client, timeout_ms);
+	rc = client->name ? connect_to(name, &address, timeout_ms, &client->fd, err) : -ENOMEM;
 	if (!rc)
 		rc = greeting(client, err);
 	if (rc < 0) {

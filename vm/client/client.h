@@ -43,7 +43,7 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
  * listen yet, -EPROTO when what listens is no VM of a version that this one understands.
  */
 int client_connect(const char *name, struct client **ret, struct error *err);
-/* For who does not wait for one that hangs: with client_set_timeout from the start. */
+/* The same, with client_set_timeout for the connection and what follows. */
 int client_connect_within(
 	const char *name, uint64_t timeout_ms, struct client **ret, struct error *err);
 void client_close(struct client *client);

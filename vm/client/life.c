@@ -45,7 +45,7 @@ static int stop_one(const struct client_args *args, const char *name, struct cli
 {
 	json_t *result, *values = json_object();
 	struct error err = {""};
-	uint64_t ms;
+	uint64_t ms = 0;
 	int rc = 0;
 
 	if (args->given[OPT_TIMEOUT]) {
@@ -134,23 +134,18 @@ static int print_wait(const struct client_args *args, json_t *event)
 	return ended ? status : EXIT_POWEROFF;
 }
 
-static int wait_one(const struct client_args *args, const char *name, struct client *client)
+static int wait_for(const struct client_args *args, struct client *client)
 {
 	json_t *event, *values = json_object();
 	struct error err = {""};
-	uint64_t ms = 0;
-	int rc = 0;
+	int rc;
 
-	(void)name;
-	if (args->given[OPT_TIMEOUT])
-		rc = client_parse_seconds(OPT_TIMEOUT, args->values[OPT_TIMEOUT], &ms, &err);
-	if (rc < 0) {
+	if (args->given[OPT_EVENT] &&
+		json_object_set_new(values, "event", json_string(args->values[OPT_EVENT])) < 0) {
 		json_decref(values);
+		error_set(&err, -EINVAL, "--event: no event is called that");
 		return client_complain(&err, EXIT_USAGE);
 	}
-	if (args->given[OPT_EVENT])
-		json_object_set_new(values, "event", json_string(args->values[OPT_EVENT]));
-	client_set_timeout(client, ms);
 	rc = client_call(client, "wait", values, &event, &err);
 	return rc < 0 ? client_complain(&err, client_exit_code(rc)) : print_wait(args, event);
 }
@@ -158,9 +153,23 @@ static int wait_one(const struct client_args *args, const char *name, struct cli
 int client_wait(int argc, char **argv)
 {
 	struct client_args args;
-	int code = client_parse(&args, VERB_WAIT, argc, argv, 1, 1);
+	struct client *client;
+	struct error err = {""};
+	uint64_t ms = 0;
+	int rc = 0, code = client_parse(&args, VERB_WAIT, argc, argv, 1, 1);
 
-	return code >= 0 ? code : client_for_each(&args, wait_one);
+	if (code >= 0)
+		return code;
+	if (args.given[OPT_TIMEOUT])
+		rc = client_parse_seconds(OPT_TIMEOUT, args.values[OPT_TIMEOUT], &ms, &err);
+	if (rc < 0)
+		return client_complain(&err, EXIT_USAGE);
+	rc = client_connect_within(args.operands[0], ms, &client, &err);
+	if (rc < 0)
+		return client_complain(&err, client_exit_code(rc));
+	code = wait_for(&args, client);
+	client_close(client);
+	return code;
 }
 
 /* ---- events ---- */
@@ -189,11 +198,11 @@ static void print_event(const json_t *event)
 static int events_of(const struct client_args *args, const char *name, struct client *client)
 {
 	struct error err = {""};
-	json_t *event;
+	json_t *event = NULL;
 	int rc = client_send(client, "events", NULL, NULL, 0, &err);
 
 	(void)name;
-	while (rc >= 0 && (rc = client_read(client, &event, &err)) > 0) {
+	while (rc >= 0 && !ferror(stdout) && (rc = client_read(client, &event, &err)) > 0) {
 		if (args->given[OPT_JSON]) {
 			client_print_json(event);
 		} else {
