@@ -47,7 +47,7 @@ static int read_header(const struct image *image, struct bzimage *bz, struct err
 			get_le16(h + HDR_BOOT_FLAG));
 	if (get_le32(h + HDR_MAGIC) != HDR_MAGIC_VALUE)
 		return image_error(
-			image, err, -EINVAL, "no bzImage: the HdrS signature is missing");
+			image, err, -EINVAL, "not a bzImage: the HdrS signature is missing");
 	return 0;
 }
 
@@ -62,7 +62,7 @@ static int check_version(const struct image *image, struct bzimage *bz, struct e
 			version);
 	if (version < 0x0206)
 		return image_error(image, err, -ENOTSUP,
-			"version %u.%02u of the boot protocol is too old: take Linux 2.6.22 or "
+			"version %u.%02u of the boot protocol is too old: use Linux 2.6.22 or "
 			"later",
 			version >> 8, version & 0xff);
 	bz->protocol = version;
@@ -83,7 +83,7 @@ static int find_code(const struct image *image, struct bzimage *bz, struct error
 
 	if (!(h[HDR_LOADFLAGS] & HDR_LOADED_HIGH))
 		return image_error(image, err, -ENOTSUP,
-			"loadflags lacks LOADED_HIGH: a zImage, which only a BIOS can boot; take a "
+			"loadflags lacks LOADED_HIGH: a zImage, which only a BIOS can boot; use a "
 			"bzImage");
 	bz->code_offset = (uint64_t)(sects + 1) * SECTOR;
 	if (bz->code_offset >= image->size)
@@ -116,7 +116,7 @@ static int read_placement(const struct image *image, struct bzimage *bz, struct 
 	bz->alignment = bz->relocatable ? get_le32(h + HDR_KERNEL_ALIGNMENT) : 1;
 	if (!is_power_of_two(bz->alignment))
 		return image_error(image, err, -EINVAL,
-			"kernel_alignment 0x%x is no power of two: the file is damaged",
+			"kernel_alignment 0x%x is not a power of two: the file is damaged",
 			bz->alignment);
 	if (bz->protocol < 0x020a) {
 		/* It says neither where nor how much; it is unpacked over itself, to about 4 times.
@@ -154,8 +154,8 @@ static int read_entry(const struct image *image, struct bzimage *bz, struct erro
 	/* Linux says where its 32-bit entry is, as the protocol wants; iPXE has none. */
 	if (!bz->entry64 && !get_le32(h + HDR_CODE32_START))
 		return image_error(image, err, -ENOTSUP,
-			"it begins in real mode alone (code32_start is 0), by a BIOS, as iPXE "
-			"does: there is none here");
+			"it starts in real mode only (code32_start is 0), from a BIOS, as iPXE "
+			"does: there is no BIOS here");
 	return 0;
 }
 

@@ -87,7 +87,7 @@ static int check_type(const struct image *image, uint16_t type, struct error *er
 		return 0;
 	case ET_REL:
 		return image_error(image, err, -ENOTSUP,
-			"an ELF object file or kernel module, not a kernel: take vmlinux or "
+			"an ELF object file or kernel module, not a kernel: use the vmlinux or "
 			"bzImage");
 	case ET_CORE:
 		return image_error(image, err, -ENOTSUP, "an ELF core dump, not a kernel");
@@ -259,11 +259,11 @@ int elf_check(const struct image *image, const struct elf *elf, struct error *er
 			(unsigned long long)elf->pvh_entry);
 	if (!elf->is64 && !elf->has_pvh)
 		return image_error(image, err, -ENOTSUP,
-			"a 32-bit ELF file without a PVH entry note or a Multiboot header: of "
-			"Linux, take the bzImage");
+			"a 32-bit ELF file without a PVH entry note or a Multiboot header: for "
+			"Linux, use the bzImage");
 	if (elf->is64 && !elf->has_pvh && elf_entry(elf, &gpa))
 		return image_error(image, err, -EINVAL,
-			"e_entry 0x%llx is in no segment: the file is damaged or no kernel",
+			"e_entry 0x%llx is in no segment: the file is damaged, or not a kernel",
 			(unsigned long long)elf->entry);
 	return 0;
 }
@@ -346,7 +346,7 @@ static int load_segment(const struct guest_mem *mem, const struct image *image,
 
 	if (seg->paddr < LAYOUT_KERNEL_MIN)
 		return image_error(image, err, -EINVAL,
-			"a segment is to be loaded at p_paddr 0x%llx, below 1 MiB, which is taken: "
+			"a segment loads at p_paddr 0x%llx, below 1 MiB, which is in use: "
 			"a "
 			"program for an operating system? (for bare code there is --flat)",
 			(unsigned long long)seg->paddr);

@@ -63,8 +63,8 @@ static int insist_on_multiboot(const struct image *image, struct kernel *kernel,
 	case MULTIBOOT_1:
 		return parse_multiboot(image, &header, kernel, err);
 	case MULTIBOOT_2:
-		return image_error(image, err, -ENOTSUP,
-			"a kernel for Multiboot 2, of which only version 1 is spoken");
+		return image_error(
+			image, err, -ENOTSUP, "a Multiboot 2 kernel; only version 1 is supported");
 	case MULTIBOOT_NONE:
 		break;
 	}
@@ -121,10 +121,10 @@ int kernel_parse(
 	if (boot == BOOT_AUTO && version == MULTIBOOT_1)
 		return parse_multiboot(image, &header, kernel, err);
 	return image_error(image, err, -ENOTSUP,
-		"no kernel that can be booted (bzImage, ELF or Multiboot 1); it looks like %s",
+		"not a bootable kernel (bzImage, ELF or Multiboot 1); it looks like %s",
 		version == MULTIBOOT_NONE ? magic_describe(image)
-		: version == MULTIBOOT_1  ? "one for Multiboot: boot it without --boot"
-					  : "one for Multiboot 2");
+		: version == MULTIBOOT_1  ? "a Multiboot kernel: boot it without --boot"
+					  : "a Multiboot 2 kernel");
 }
 
 /* The kernel must be what the header speaks of: linked for gpa, and within init_size. */
@@ -163,12 +163,12 @@ static int open_payload(
 		return rc;
 	rc = elf_parse(image, elf, err);
 	if (rc == -ENOTSUP && config->boot == BOOT_PVH && !elf->is64 && !elf->has_pvh)
-		return image_error(image, err, rc, "its payload is no kernel with a PVH entry");
+		return image_error(image, err, rc, "its payload is not a kernel with a PVH entry");
 	if (!rc)
 		rc = check_payload(image, kernel, gpa, err);
 	elf->is_linux |= !rc && elf->is64 && kernel->bz.entry64;
 	if (!rc && config->boot != BOOT_PVH && !(elf->is64 && elf->is_linux))
-		rc = image_error(image, err, -ENOTSUP, "its payload is no 64-bit Linux");
+		rc = image_error(image, err, -ENOTSUP, "its payload is not a 64-bit Linux kernel");
 	return rc;
 }
 

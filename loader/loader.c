@@ -203,7 +203,7 @@ static int put_cmdline(const struct guest_mem *mem, const struct image *image,
 		return image_error(image, err, -E2BIG,
 			"the command line has %zu bytes, the kernel takes %llu (cmdline_size): "
 			"shorten it, "
-			"or drop the default words with --no-default-cmdline",
+			"or drop the default parameters with --no-default-cmdline",
 			len, (unsigned long long)max);
 	if (guest_mem_write(mem, LAYOUT_CMDLINE, cmdline, len + 1))
 		return image_error(

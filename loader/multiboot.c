@@ -91,7 +91,7 @@ static int check_flags(const struct image *image, uint32_t flags, struct error *
 			"its Multiboot header demands a video mode (flag 2): this machine has no "
 			"display");
 	return image_error(image, err, -ENOTSUP,
-		"its Multiboot header demands what is not known (flags 0x%x)", unknown);
+		"its Multiboot header demands unknown features (flags 0x%x)", unknown);
 }
 
 static int bad_addresses(const struct image *image, const struct multiboot *h, struct error *err)
@@ -143,8 +143,8 @@ static int parse_elf(const struct image *image, struct elf *elf, struct error *e
 
 	if (image_read(image, 0, head, sizeof(head), err) || !elf_detect(head, sizeof(head)))
 		return image_error(image, err, -EINVAL,
-			"its Multiboot header has no addresses (flag 16), and it is no ELF file, "
-			"which has its own");
+			"its Multiboot header has no addresses (flag 16), and it is not an ELF "
+			"file, which has its own");
 	rc = elf_read(image, elf, err);
 	if (rc)
 		return rc;
@@ -153,7 +153,7 @@ static int parse_elf(const struct image *image, struct elf *elf, struct error *e
 			"no PT_LOAD segment: an ELF file with nothing to load");
 	if (elf_entry(elf, &gpa))
 		return image_error(image, err, -EINVAL,
-			"e_entry 0x%llx is in no segment: the file is damaged or no kernel",
+			"e_entry 0x%llx is in no segment: the file is damaged, or not a kernel",
 			(unsigned long long)elf->entry);
 	return 0;
 }

@@ -324,6 +324,7 @@ static const char *end_cause(enum vm_end end)
 		[VM_END_PANIC] = "panic",
 		[VM_END_TRIPLE_FAULT] = "triple-fault",
 		[VM_END_EXIT_PORT] = "exit-port",
+		[VM_END_NO_MEMORY] = "no-memory",
 		[VM_END_INTERNAL_ERROR] = "kvm-error",
 		[VM_END_QUIT] = "quit",
 		[VM_END_SIGNAL] = "signal",
@@ -390,10 +391,14 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 		*end = VM_END_EARLY_HALT;
 	announce_end(vm, *end);
 	action = report_end(vm, *end);
-	if (action == END_EXIT || vm->order == VM_END_NONE)
+	if (action == END_EXIT)
 		return action;
-	*end = vm->order;
-	return report_end(vm, *end);
+	if (vm->order != VM_END_NONE) {
+		*end = vm->order;
+		return report_end(vm, *end);
+	}
+	/* `bantam stop` waits for this. */
+	return vm->stops ? END_EXIT : action;
 }
 
 /* The end of a guest that stays as it is: it can be looked at, go on, be reset or ended. */
@@ -408,10 +413,13 @@ static void pause_at_end(struct vm *vm, enum vm_end end)
  * Somebody ends what the guest's end had paused. Nothing of the guest runs, so a reset is the
  * person's, whose wish counts; what the guest's end left in its memory means nothing any more.
  */
-static enum end_action answer_paused(struct vm *vm, enum vm_end end)
+static enum end_action answer_paused(struct vm *vm, enum vm_end *end)
 {
-	report_end(vm, end);
-	return end == VM_END_REBOOT ? END_RESTART : END_EXIT;
+	/* Who wants it gone counts more than who wants it reset at the same moment. */
+	if (vm->order != VM_END_NONE)
+		*end = vm->order;
+	report_end(vm, *end);
+	return *end == VM_END_REBOOT ? END_RESTART : END_EXIT;
 }
 
 /* --dry-run and --dump-dtb */
@@ -434,22 +442,30 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 	int rc;
 
 	boot_guard_start(&vm->guard, now_ns(vm));
-	rc = vm_start_vcpus(vm, err);
+	rc = vm->stays_paused ? 0 : vm_start_vcpus(vm, err);
 	if (rc < 0)
 		return rc;
 	vm->boots++;
 	vm_control_serve(vm);
 	vm_happened(vm, CONTROL_STARTED, NULL);
+	if (vm->stays_paused)
+		vm_pause(vm, "command");
 	trim_start();
 	for (;;) {
 		rc = wait_for_end(vm, end, err);
 		if (rc < 0)
 			return rc;
-		*action = vm->paused_by_end ? answer_paused(vm, *end) : answer_end(vm, end);
+		*action = vm->paused_by_end ? answer_paused(vm, end) : answer_end(vm, end);
 		if (*action != END_PAUSE)
 			return 0;
 		pause_at_end(vm, *end);
 	}
+}
+
+/* A guest that reboots while somebody pauses it: the next boot waits to be resumed. */
+static bool was_pausing(const struct vm *vm)
+{
+	return vm->paused && !vm->paused_by_end && !vm->reset_by_person;
 }
 
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
@@ -466,6 +482,7 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 			return show(vm, code, err);
 		rc = run_once(vm, end, &action, err);
 		atomic_store(&vm->ending, true);
+		vm->stays_paused = was_pausing(vm);
 		if (!rc && action == END_RESTART && !starts_again(vm, end))
 			action = END_EXIT;
 		machine_destroy(vm->machine);
@@ -477,5 +494,5 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 
 void vm_farewell(struct vm *vm, enum vm_end end, int status)
 {
-	vm_control_close(vm, end_cause(end), status);
+	vm_control_end(vm, end_cause(end), status);
 }

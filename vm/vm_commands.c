@@ -51,13 +51,12 @@ static const struct control_field stop_fields[] = {
 
 #define STOP_DEFAULT_MS UINT64_C(30000)
 
-/* job->state is the VM until force is used. */
 static void stop_by_force(void *opaque)
 {
 	struct control_job *job = opaque;
 	struct vm *vm = job->state;
 
-	job->state = NULL;
+	vm->forced = true;
 	vm_order_end(vm, VM_END_QUIT);
 }
 
@@ -67,34 +66,37 @@ static void start_stop(struct control_job *job, void *opaque)
 	const uint64_t ms = timeout->given ? timeout->number : STOP_DEFAULT_MS;
 	struct vm *vm = opaque;
 	struct error err;
+	int rc;
 
+	/* A guest that stands still hears no button. */
+	rc = job->args[STOP_FORCE].number || vm->paused_by_end ? 0 : vm_resume(vm, false, &err);
+	if (rc < 0 && rc != -EBUSY) {
+		control_fail(job, rc, "%s", err.text);
+		return;
+	}
 	job->state = vm;
+	vm->stops++;
 	if (job->args[STOP_FORCE].number) {
 		stop_by_force(job);
-		return;
+	} else if (vm->paused_by_end) {
+		/* It has come to its end by itself. */
+		vm_order_end(vm, VM_END_QUIT);
+	} else {
+		machine_power_button(vm->machine);
+		if (ms)
+			control_after(job, MIN(ms, UINT64_MAX / NSEC_PER_MSEC / 2) * NSEC_PER_MSEC,
+				stop_by_force);
 	}
-	/* A guest that stands still hears no button. */
-	if (vm->paused && !vm->paused_by_end && vm_resume(vm, false, &err) < 0) {
-		control_fail(job, -EIO, "%s", err.text);
-		return;
-	}
-	if (vm->paused) {
-		stop_by_force(job);
-		return;
-	}
-	/* What it does then is the end, whatever --on-poweroff says. */
-	vm->order = VM_END_QUIT;
-	machine_power_button(vm->machine);
-	if (ms)
-		control_after(job, MIN(ms, UINT64_MAX / NSEC_PER_MSEC / 2) * NSEC_PER_MSEC,
-			stop_by_force);
 }
 
-static void stop_event(struct control_job *job, void *vm, const struct control_event *event)
+static void stop_event(struct control_job *job, void *opaque, const struct control_event *event)
 {
+	const struct vm *vm = opaque;
+
 	if (event->kind != CONTROL_ENDED)
 		return;
-	control_put_flag(job, "forced", job->state != vm);
+	/* The guest may have powered off at the last moment. */
+	control_put_flag(job, "forced", vm->forced && !strcmp(event->cause, "quit"));
 	control_put_event(job, event);
 	control_done(job);
 }
@@ -105,8 +107,7 @@ static void cancel_stop(struct control_job *job, void *opaque)
 	struct vm *vm = opaque;
 
 	(void)job;
-	if (atomic_load(&vm->end) == VM_END_NONE)
-		vm->order = VM_END_NONE;
+	vm->stops--;
 }
 
 /* ---- reset, pause, resume ---- */
@@ -139,9 +140,10 @@ static void start_resume(struct control_job *job, void *opaque)
 {
 	struct vm *vm = opaque;
 	struct error err = {""};
+	int rc = vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err);
 
-	if (vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err) < 0) {
-		control_fail(job, -EIO, "%s", err.text);
+	if (rc < 0) {
+		control_fail(job, rc, "%s", err.text);
 		return;
 	}
 	control_put_text(job, "state", state_of(vm));

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a VM is reached: its name, taken before anything of the guest is opened, so that a second VM
- * of that name does no harm; its command engine; and the socket, opened when the guest runs.
+ * How a VM is reached: its name, taken before anything of the guest is opened if it was asked for,
+ * so that a second VM of that name does no harm; its command engine; and the socket, opened when
+ * the guest runs. So is a name that nobody asked for taken: one is always free.
  */
 #include "vm_private.h"
-
-#include <errno.h>
 
 #include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
+static const struct control_family *const families[] = {&vm_console_family, NULL};
+
 int vm_control_open(struct vm *vm, struct error *err)
 {
 	const struct control_config config = {.commands = vm_commands,
 		.num_commands = vm_num_commands,
+		.families = families,
 		.vm = vm,
 		.clock = timer_queue_clock(vm->timers)};
-	int rc = registry_claim(&vm->registry, vm->config->name, err);
+	int rc = vm->config->name ? registry_claim(&vm->registry, vm->config->name, err) : 0;
 
-	if (rc == -EBUSY || (rc < 0 && vm->config->name))
-		return rc;
 	if (rc < 0)
-		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err->text);
+		return rc;
 	rc = control_create(&config, &vm->control);
 	return rc < 0 ? error_set_errno(err, rc, "commands") : vm_notices_open(vm, err);
 }
@@ -31,19 +31,24 @@ void vm_control_serve(struct vm *vm)
 {
 	const struct server_config config = {.control = vm->control,
 		.loop = vm->loop,
+		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.name = vm->registry.name};
 	struct error err;
 
 	if (!vm->started_ns)
 		vm->started_ns = clock_monotonic_ns(timer_queue_clock(vm->timers));
-	if (vm->server || vm->registry.lock_fd < 0)
+	if (vm->server)
 		return;
+	if (vm->registry.lock_fd < 0 && registry_claim(&vm->registry, NULL, &err) < 0) {
+		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err.text);
+		return;
+	}
 	if (server_create(&config, &vm->registry.address, &vm->server, &err) < 0)
 		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
 }
 
-void vm_control_close(struct vm *vm, const char *cause, int status)
+void vm_control_end(struct vm *vm, const char *cause, int status)
 {
 	const struct control_event ended = {
 		.kind = CONTROL_ENDED, .cause = cause, .status = status};
@@ -51,9 +56,14 @@ void vm_control_close(struct vm *vm, const char *cause, int status)
 	control_happened(vm->control, ended);
 	control_destroy(vm->control);
 	vm->control = NULL;
+}
+
+/* The name first: who sees us hang up may take it. */
+void vm_control_close(struct vm *vm)
+{
+	registry_release(&vm->registry);
 	server_destroy(vm->server);
 	vm->server = NULL;
-	registry_release(&vm->registry);
 }
 
 void vm_tell(struct vm *vm, struct control_event event)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "devices/char/char.h"
+#include "devices/char/hub.h"
 #include "vm/config/exit_code.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -57,6 +58,8 @@ static void on_console_command(void *opaque, enum console_command command)
 		break;
 	case CONSOLE_SUSPEND:
 		suspend(vm);
+		break;
+	case CONSOLE_DETACH:
 		break;
 	}
 }
@@ -141,16 +144,21 @@ static int open_loop(struct vm *vm, struct error *err)
 	return rc < 0 ? error_set_errno(err, rc, "event loop") : open_signals(vm, err);
 }
 
-static int open_char(
-	struct vm *vm, const struct serial_config *where, struct chardev **dev, struct error *err)
+static struct char_config char_config(struct vm *vm)
 {
-	const struct char_config config = {
+	return (struct char_config){
 		.loop = vm->loop,
 		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.command = on_console_command,
 		.opaque = vm,
 	};
+}
+
+static int open_char(
+	struct vm *vm, const struct serial_config *where, struct chardev **dev, struct error *err)
+{
+	const struct char_config config = char_config(vm);
 	int rc = 0;
 
 	switch (where->kind) {
@@ -174,6 +182,34 @@ static int open_char(
 	return rc;
 }
 
+/* What this terminal is in the guest; where it is nothing, the first serial port. */
+static struct chardev **console_of(struct vm *vm)
+{
+	const struct serial_config *serial = vm->config->serial;
+
+	if (vm->config->console == CONSOLE_VIRTIO)
+		return &vm->console;
+	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
+		if (serial[i].kind == SERIAL_STDIO)
+			return &vm->serial[i];
+	return serial[0].kind != SERIAL_NONE ? &vm->serial[0] : NULL;
+}
+
+/* Puts a hub before it. */
+static int open_hub(struct vm *vm, struct error *err)
+{
+	const struct char_config config = char_config(vm);
+	struct chardev **console = console_of(vm);
+	int rc;
+
+	if (!console)
+		return 0;
+	rc = char_hub_create(&config, *console, false, console, err);
+	if (!rc)
+		vm->hub = *console;
+	return rc;
+}
+
 static int open_chars(struct vm *vm, struct error *err)
 {
 	const struct serial_config console = {
@@ -184,7 +220,9 @@ static int open_chars(struct vm *vm, struct error *err)
 		rc = open_char(vm, &vm->config->ports[i].where, &vm->ports[i], err);
 	for (unsigned int i = 0; !rc && i < CONFIG_MAX_SERIAL; i++)
 		rc = open_char(vm, &vm->config->serial[i], &vm->serial[i], err);
-	return rc < 0 ? rc : open_char(vm, &console, &vm->console, err);
+	if (!rc)
+		rc = open_char(vm, &console, &vm->console, err);
+	return rc < 0 ? rc : open_hub(vm, err);
 }
 
 /*
@@ -242,6 +280,7 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 
 void vm_host_close(struct vm *vm)
 {
+	vm_control_end(vm, "failure", EXIT_HOST);
 	chardev_close(vm->console);
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		chardev_close(vm->serial[i]);
@@ -253,7 +292,7 @@ void vm_host_close(struct vm *vm)
 		event_loop_remove(vm->loop, &vm->signals);
 		close(vm->signals.fd);
 	}
-	vm_control_close(vm, "failure", EXIT_HOST);
+	vm_control_close(vm);
 	vm_notices_close(vm);
 	timer_queue_destroy(vm->guest_timers);
 	timer_queue_destroy(vm->timers);

@@ -153,7 +153,7 @@ static int open_kernel(struct vm *vm, const char **path, struct error *err)
 		return open_fit(vm, err);
 	if (wanted_config(vm))
 		return image_error(&vm->file, err, -EINVAL,
-			"no FIT image, so it has no configuration '%s'", wanted_config(vm));
+			"not a FIT image, so it has no configuration '%s'", wanted_config(vm));
 	vm->kernel = vm->file;
 	return 0;
 }

@@ -5,17 +5,24 @@
  */
 #include "vm_private.h"
 
+#include <errno.h>
+
 #include "vm/core/error.h"
 #include "vm/machine/machine.h"
+
+static void stand_still(struct vm *vm)
+{
+	atomic_store(&vm->ending, true);
+	machine_stop(vm->machine);
+	machine_pause(vm->machine);
+	timer_queue_pause(vm->guest_timers);
+}
 
 void vm_pause(struct vm *vm, const char *cause)
 {
 	if (vm->paused)
 		return;
-	atomic_store(&vm->ending, true);
-	machine_stop(vm->machine);
-	machine_pause(vm->machine);
-	timer_queue_pause(vm->guest_timers);
+	stand_still(vm);
 	vm->paused = true;
 	vm_happened(vm, CONTROL_PAUSED, cause);
 }
@@ -26,16 +33,21 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 
 	if (!vm->paused)
 		return 0;
+	if (atomic_load(&vm->end) != VM_END_NONE)
+		return error_set(err, -EBUSY, "the guest is about to end or to reboot");
 	timer_queue_resume(vm->guest_timers, catch_up);
 	rc = machine_resume(vm->machine, catch_up, err);
-	if (rc < 0)
-		return rc;
-	atomic_store(&vm->ending, false);
-	vm->paused = vm->paused_by_end = false;
-	rc = vm_start_vcpus(vm, err);
+	atomic_store(&vm->ending, rc < 0);
 	if (!rc)
-		vm_happened(vm, CONTROL_RESUMED, NULL);
-	return rc;
+		rc = vm_start_vcpus(vm, err);
+	if (rc < 0) {
+		/* Some of it may go on already. */
+		stand_still(vm);
+		return rc;
+	}
+	vm->paused = vm->paused_by_end = false;
+	vm_happened(vm, CONTROL_RESUMED, NULL);
+	return 0;
 }
 
 void vm_forget_pause(struct vm *vm)

@@ -49,6 +49,7 @@ struct vm {
 	struct chardev *console; /* virtio's, when stdio is that, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	struct chardev *terminal; /* the one on stdio, or NULL */
+	struct chardev *hub;	  /* one of the above, that `bantam console` reaches, or NULL */
 	struct disks *disks;
 	struct nets *nets;
 	struct event_source signals;
@@ -66,9 +67,12 @@ struct vm {
 	unsigned int boots;
 	bool paused;	    /* by a command, or by the guest's end */
 	bool paused_by_end; /* the latter */
+	bool stays_paused;  /* the machine that is built next */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
+	unsigned int stops; /* commands that wait for the end, whatever --on-poweroff says */
+	bool forced;	    /* one of them lost its patience */
 	bool reset_by_person;
 
 	_Atomic int end;		 /* enum vm_end, the first request */
@@ -100,7 +104,8 @@ int vm_start_vcpus(struct vm *vm, struct error *err);
 
 /*
  * Stops everything of the guest, resumably; twice is once. Resume lets time stand still for it, or
- * with catch_up not. Main thread, between vm_start_vcpus and the end.
+ * with catch_up not. -EBUSY when an end is under way, which has stopped it for good; otherwise it
+ * stays paused on failure. Main thread, between vm_start_vcpus and the end.
  */
 void vm_pause(struct vm *vm, const char *cause);
 int vm_resume(struct vm *vm, bool catch_up, struct error *err);
@@ -108,14 +113,19 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err);
 void vm_forget_pause(struct vm *vm);
 
 /*
- * Takes the VM's name, and makes its command engine. A host that has no place for the socket is
- * said, and no error unless a name was asked for. vm_control_serve opens the socket, which takes
- * nothing of the start's time.
+ * Takes the VM's name if one was asked for, and makes its command engine. vm_control_serve takes a
+ * name if need be and opens the socket, which takes nothing of the start's time. A host that has no
+ * place for either is said, and no error unless a name was asked for.
  */
 int vm_control_open(struct vm *vm, struct error *err);
 void vm_control_serve(struct vm *vm);
-/* Tells of the end, with the status that the process will have. */
-void vm_control_close(struct vm *vm, const char *cause, int status);
+/* Tells of the end, with the status that the process will have; no command is served any more. */
+void vm_control_end(struct vm *vm, const char *cause, int status);
+/*
+ * Lets go of the name and hangs up. Who waits for that may use all that the VM had, so it comes
+ * when the rest is closed.
+ */
+void vm_control_close(struct vm *vm);
 /* Tells of something. */
 void vm_happened(struct vm *vm, enum control_event_kind kind, const char *cause);
 void vm_tell(struct vm *vm, struct control_event event);
@@ -133,9 +143,10 @@ void vm_limit_start(struct control_job *job, void *vm);
 /* Name, process, state and so on, as values of a result. */
 void vm_put_status(struct control_job *job, const struct vm *vm);
 
-/* vm_commands.c */
+/* vm_commands.c, and a file for each family of commands */
 extern const struct control_command vm_commands[];
 extern const unsigned int vm_num_commands;
+extern const struct control_family vm_console_family;
 
 /* From the machine's start to its end: VM_END_HALT is requested when the first vCPU halts. */
 void vm_halt_init(struct vm *vm);

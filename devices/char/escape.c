@@ -23,6 +23,8 @@ static enum escape_key command(uint8_t key)
 		return ESCAPE_BREAK;
 	case 'z':
 		return ESCAPE_SUSPEND;
+	case 'd':
+		return ESCAPE_DETACH;
 	case '?':
 	case 'h':
 		return ESCAPE_HELP;

@@ -125,6 +125,13 @@ void char_stdio_resized(struct chardev *dev)
 		chardev_notify_event(dev, CHARDEV_RESIZED);
 }
 
+bool char_stdio_is_over(struct chardev *dev)
+{
+	const struct stdio *stdio = container_of(dev, struct stdio, dev);
+
+	return stdio->in.stream.fd < 0 && !stdio->in.count && !stdio->in.num_breaks;
+}
+
 /* ---- output ---- */
 
 static size_t stdio_write(struct chardev *dev, const uint8_t *buf, size_t len)
@@ -146,8 +153,10 @@ static void on_key(void *opaque, enum escape_key key)
 		[ESCAPE_POWER_BUTTON] = CONSOLE_POWER_BUTTON,
 		[ESCAPE_RESET] = CONSOLE_RESET,
 		[ESCAPE_SUSPEND] = CONSOLE_SUSPEND,
+		[ESCAPE_DETACH] = CONSOLE_DETACH,
 	};
 	struct stdio *stdio = opaque;
+	const char *help = stdio->config.help ? stdio->config.help : escape_help;
 
 	switch (key) {
 	case ESCAPE_NONE:
@@ -156,12 +165,13 @@ static void on_key(void *opaque, enum escape_key key)
 		char_input_break(&stdio->in);
 		break;
 	case ESCAPE_HELP:
-		stdio_write(&stdio->dev, (const uint8_t *)escape_help, strlen(escape_help));
+		stdio_write(&stdio->dev, (const uint8_t *)help, strlen(help));
 		break;
 	case ESCAPE_QUIT:
 	case ESCAPE_POWER_BUTTON:
 	case ESCAPE_RESET:
 	case ESCAPE_SUSPEND:
+	case ESCAPE_DETACH:
 		if (stdio->config.command)
 			stdio->config.command(stdio->config.opaque, commands[key]);
 		break;
@@ -181,6 +191,8 @@ static void on_ended(void *opaque, int error)
 	if (error)
 		log_msg(stdio->config.log, LOG_WARN, "standard input: %s; no more input is read",
 			strerror(-error));
+	if (stdio->config.ended)
+		stdio->config.ended(stdio->config.opaque);
 }
 
 static void on_dropping(void *opaque)
@@ -195,6 +207,10 @@ static void on_broken(void *opaque, int error, bool final)
 {
 	struct stdio *stdio = opaque;
 
+	if (final && stdio->config.broken) {
+		stdio->config.broken(stdio->config.opaque, error);
+		return;
+	}
 	log_limited(stdio->config.log, &stdio->limit, LOG_WARN, "standard output: %s; %s",
 		strerror(-error),
 		final ? "further output is dropped"

@@ -37,7 +37,7 @@ static int check_old(const char *path, struct error *err)
 	if (ours)
 		return 0;
 	return error_set(err, -EEXIST,
-		"%s: is there, and neither a FIT image nor a device tree: remove it first, or "
+		"%s: exists, and is neither a FIT image nor a device tree: remove it first, or "
 		"choose another name",
 		path);
 }

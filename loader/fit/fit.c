@@ -134,7 +134,7 @@ static int find_config(const struct fit_tree *tree, const char **name, int *node
 
 	if (configs < 0)
 		return image_error(tree->file, err, -EINVAL,
-			"a device tree without configurations, so no FIT image");
+			"a device tree without configurations, so not a FIT image");
 	if (!*name)
 		*name = fit_string(tree->fdt, configs, "default");
 	*node = *name ? fdt_subnode_offset(tree->fdt, configs, *name) : -FDT_ERR_NOTFOUND;

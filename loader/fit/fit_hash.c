@@ -106,7 +106,6 @@ int fit_hash(const char *algo, const void *bytes, size_t len, uint8_t hash[FIT_H
 		if (!strcmp(algo, known[i]))
 			return hash_nettle(algo, bytes, len, hash, err);
 	return error_set(err, -ENOTSUP,
-		"hashes by '%s' are not known here (crc32, md5, sha1, sha256, sha384 and sha512 "
-		"are)",
+		"unknown hash algorithm '%s' (not crc32, md5, sha1, sha256, sha384 or sha512)",
 		algo);
 }

@@ -97,7 +97,7 @@ static int check_hash(const void *fdt, int node, const struct fit_data *data, st
 	int len, rc;
 
 	if (!algo)
-		return error_set(err, -EINVAL, "a hash does not say by which algorithm (algo)");
+		return error_set(err, -EINVAL, "a hash does not name its algorithm (algo)");
 	value = fdt_getprop(fdt, node, "value", &len);
 	if (!value)
 		return error_set(err, -EINVAL, "its %s hash has no value", algo);
@@ -106,7 +106,7 @@ static int check_hash(const void *fdt, int node, const struct fit_data *data, st
 		return rc;
 	if (rc != len || memcmp(hash, value, (size_t)rc))
 		return error_set(err, -EINVAL,
-			"its %s hash is another one: it was damaged or changed", algo);
+			"its %s hash does not match: it is damaged or was changed", algo);
 	return 0;
 }
 

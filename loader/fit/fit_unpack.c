@@ -54,7 +54,8 @@ int fit_unpack(const char *method, const uint8_t *bytes, uint64_t size, uint64_t
 	if (!strcmp(method, "gzip"))
 		return unpack_gzip(bytes, size, max, ret, ret_size, err);
 	return error_set(err, -ENOTSUP,
-		"compression '%s' is not known here: pack the kernel with gzip, or as it is (a "
+		"compression '%s' is not supported: compress the kernel with gzip, or pack it as "
+		"it is (a "
 		"bzImage is compressed anyway)",
 		method);
 }

@@ -379,7 +379,7 @@ int smbios_build(const struct guest_mem *mem, const struct smbios_config *config
 	put_structures(&s, mem, config);
 	if (s.used > LAYOUT_SMBIOS_SIZE)
 		return error_set(err, -ENOSPC,
-			"--smbios: the strings take more than the %u bytes that there are for them",
+			"--smbios: the strings need more than the %u bytes available for them",
 			LAYOUT_SMBIOS_SIZE - STRUCTURES);
 	put_entry(&s, s.used - STRUCTURES);
 	return 0;

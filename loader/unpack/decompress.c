@@ -62,12 +62,12 @@ static int run_codec(
 
 	if (!*format->codec)
 		return error_set(err, -ENOTSUP,
-			"its payload is packed with %s, and this program was built without that",
+			"its payload is compressed with %s, which this program was built without",
 			format->name);
 	library = dlopen(format->library, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
 		return error_set(err, -ENOTSUP,
-			"its payload is packed with %s, and %s is not installed", format->name,
+			"its payload is compressed with %s, and %s is not installed", format->name,
 			format->library);
 	rc = (*format->codec)(library, packed, len);
 	dlclose(library);
@@ -88,8 +88,7 @@ int decompress(const uint8_t *payload, size_t len, uint8_t *dst, size_t size, st
 	int rc;
 
 	if (!format)
-		return error_set(
-			err, -ENOTSUP, "its payload is packed in a way that is not known here");
+		return error_set(err, -ENOTSUP, "its payload is compressed in an unknown format");
 	if (!format->own_size)
 		packed.src_len -= DECOMPRESS_TAIL;
 	rc = run_codec(format, &packed, &got, err);

@@ -24,7 +24,7 @@ struct signature {
 #define UNPACK "unpack it first, then give the result"
 
 static const struct signature signatures[] = {
-	SIG(4, "zimg", "a compressed EFI kernel (EFI zboot): take the vmlinux or bzImage"),
+	SIG(4, "zimg", "a compressed EFI kernel (EFI zboot): use the vmlinux or bzImage"),
 	SIG(56, "ARM\x64", "a kernel for 64-bit ARM: this machine runs x86-64 kernels"),
 	SIG(56, "RSC\x05", "a kernel for RISC-V: this machine runs x86-64 kernels"),
 	SIG(48, "RISCV", "a kernel for RISC-V: this machine runs x86-64 kernels"),
@@ -45,9 +45,9 @@ static const struct signature signatures[] = {
 	SIG(0, "070702", "an initramfs (cpio archive): give it with --initrd"),
 	SIG(0, "070707", "a cpio archive: give an initramfs with --initrd"),
 	SIG(0, "\xd0\x0d\xfe\xed",
-		"a device tree or FIT image (.dtb, .itb): take the kernel itself"),
-	SIG(0, "\x27\x05\x19\x56", "a U-Boot image (uImage): take the bzImage or vmlinux"),
-	SIG(0, "ANDROID!", "an Android boot image: take the bzImage inside it"),
+		"a device tree or FIT image (.dtb, .itb): use the kernel itself"),
+	SIG(0, "\x27\x05\x19\x56", "a U-Boot image (uImage): use the bzImage or vmlinux"),
+	SIG(0, "ANDROID!", "an Android boot image: use the bzImage inside it"),
 	SIG(0, "#!", "a script"),
 	SIG(0, "QFI\xfb", "a disk image (qcow2)"),
 	SIG(0, "KDMV", "a disk image (VMDK)"),
@@ -57,9 +57,9 @@ static const struct signature signatures[] = {
 	SIG(0, "<<< ", "a disk image (VDI)"),
 	SIG(0, "hsqs", "a squashfs file system"),
 	SIG(0, "XFSB", "an XFS file system"),
-	SIG(0, "!<arch>\ndebian", "a Debian package: take the vmlinuz inside it (dpkg -x)"),
+	SIG(0, "!<arch>\ndebian", "a Debian package: use the vmlinuz inside it (dpkg -x)"),
 	SIG(0, "!<arch>\n", "an archive of object files"),
-	SIG(0, "\xed\xab\xee\xdb", "an RPM package: take the vmlinuz inside it"),
+	SIG(0, "\xed\xab\xee\xdb", "an RPM package: use the vmlinuz inside it"),
 	SIG(0, "PK\x03\x04", "a zip archive"),
 	SIG(257, "ustar", "a tar archive"),
 	SIG(512, "EFI PART", "a disk image (GPT)"),
@@ -140,8 +140,8 @@ static bool is_zero(const struct image *image)
 const char *magic_describe(const struct image *image)
 {
 	if (is_uki(image))
-		return "a unified kernel image (UKI): take its parts, by objcopy -O binary -j "
-		       ".linux FILE vmlinuz, and the same with .initrd and .cmdline";
+		return "a unified kernel image (UKI): extract its parts with objcopy -O binary -j "
+		       ".linux FILE vmlinuz, and the same for .initrd and .cmdline";
 	for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
 		if (matches(image, &signatures[i]))
 			return signatures[i].text;
@@ -149,5 +149,5 @@ const char *magic_describe(const struct image *image)
 		return "a text file";
 	if (is_zero(image))
 		return "zeros at its beginning (a fresh disk image, or a failed copy?)";
-	return "nothing that is known here";
+	return "an unknown format";
 }

@@ -59,8 +59,8 @@ static int unpack(const struct image *image, const struct bzimage *bz, const uin
 	int rc;
 
 	if (!decompress_knows(payload))
-		return image_error(image, err, -ENOTSUP,
-			"its payload is packed in a way that is not known here");
+		return image_error(
+			image, err, -ENOTSUP, "its payload is compressed in an unknown format");
 	rc = check_size(image, bz, size, err);
 	if (rc)
 		return rc;

@@ -118,7 +118,7 @@ static void build(struct world *w)
 		.num_commands = vm_num_commands,
 		.vm = w,
 		.clock = &w->clock.clock};
-	struct server_config server = {.name = "fuzz"};
+	struct server_config server = {.name = "fuzz", .clock = &w->clock.clock};
 
 	CHECK(vm_num_commands <= MAX_COMMANDS);
 	fake_clock_init(&w->clock);

@@ -28,6 +28,7 @@ static void expected(const uint8_t *in, size_t len, struct trace *trace)
 		{'r', 256 + ESCAPE_RESET},
 		{'b', 256 + ESCAPE_BREAK},
 		{'z', 256 + ESCAPE_SUSPEND},
+		{'d', 256 + ESCAPE_DETACH},
 		{'?', 256 + ESCAPE_HELP},
 		{'h', 256 + ESCAPE_HELP},
 		{'a', ESCAPE_BYTE},

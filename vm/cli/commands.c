@@ -65,7 +65,7 @@ static int run(const struct config *config)
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
 		code = exit_code_of(vm, end);
-	vm_farewell(vm, end, code);
+	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
 	return rc < 0 ? complain(&err, code) : code;
@@ -148,6 +148,7 @@ int command_main(int argc, char **argv)
 		[VERB_RESUME] = client_resume,
 		[VERB_WAIT] = client_wait,
 		[VERB_EVENTS] = client_events,
+		[VERB_CONSOLE] = client_console,
 		[VERB_STAT] = client_stat,
 		[VERB_TOP] = client_top,
 		[VERB_LIMIT] = client_limit,

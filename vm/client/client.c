@@ -43,6 +43,11 @@ int client_fd(const struct client *client)
 	return client->fd;
 }
 
+bool client_has_more(const struct client *client)
+{
+	return client->len && memchr(client->buf, '\n', client->len);
+}
+
 static int gone(const struct client *client, struct error *err)
 {
 	return error_set(err, -ESHUTDOWN, "%s: the VM has ended", client->name);

@@ -50,6 +50,8 @@ void client_close(struct client *client);
 
 /* The descriptor that becomes readable when something comes. */
 int client_fd(const struct client *client);
+/* An answer has come with an earlier one: client_read does not wait. */
+bool client_has_more(const struct client *client);
 /*
  * Has every later client_read give up at timeout_ms from now: -ETIMEDOUT. 0: never.
  */

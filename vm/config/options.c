@@ -337,6 +337,14 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "let the guest's clocks jump over the pause",
 		.more = "; otherwise no time has passed for it"},
+	[OPT_READ_ONLY] = {.name = "ro",
+		.verbs = VERB_BIT(VERB_CONSOLE),
+		.group = GROUP_OTHER,
+		.brief = "look on: what is typed does not reach the guest"},
+	[OPT_NO_HISTORY] = {.name = "no-history",
+		.verbs = VERB_BIT(VERB_CONSOLE),
+		.group = GROUP_OTHER,
+		.brief = "do not print what was said before"},
 	[OPT_WATCH] = {.short_name = 'w',
 		.name = "watch",
 		.verbs = VERB_BIT(VERB_STAT),
@@ -437,6 +445,14 @@ static const struct verb_spec verbs[] = {
 		.brief = "print what happens to a VM",
 		.text = "Prints a line for each event until the VM ends: started, paused, resumed, "
 			"reboot, poweroff, panic, crash, io-error, device, balloon, ended."},
+	[VERB_CONSOLE] = {.name = "console",
+		.operand = "NAME",
+		.operand_vm = true,
+		.brief = "attach to a VM's console",
+		.text = "Prints what the VM's console said last, up to 32 KiB, and what follows; "
+			"what is typed goes to the guest. Ctrl-A d leaves, Ctrl-A ? lists all "
+			"keys. Several may be attached at once. Ends with the status of the VM "
+			"if that ends first."},
 	[VERB_STAT] = {.name = "stat",
 		.operand = "NAME",
 		.operand_vm = true,

@@ -2,7 +2,7 @@
 /*
  * Jobs are in a list in the order of their start. One that ends while the list is gone over, or
  * inside its own start, is only marked; it is taken out and freed by whoever goes over the list, or
- * by control_submit.
+ * by control_submit. What its command still says is told to nobody: its client may be gone, too.
  */
 #include "vm/control/control.h"
 
@@ -56,16 +56,71 @@ int control_create(const struct control_config *config, struct control **ret)
 
 const struct control_command *control_command(const struct control *control, unsigned int i)
 {
-	return i < control->config.num_commands ? &control->config.commands[i] : NULL;
+	const struct control_family *const *family = control->config.families;
+
+	if (i < control->config.num_commands)
+		return &control->config.commands[i];
+	i -= control->config.num_commands;
+	for (; family && *family; family++) {
+		if (i < (*family)->num_commands)
+			return &(*family)->commands[i];
+		i -= (*family)->num_commands;
+	}
+	return NULL;
 }
 
 const struct control_command *control_find(const struct control *control, const char *name)
 {
-	for (unsigned int i = 0; i < control->config.num_commands; i++)
-		if (!strcmp(control->config.commands[i].name, name))
-			return &control->config.commands[i];
+	const struct control_command *command;
+
+	for (unsigned int i = 0; (command = control_command(control, i)) != NULL; i++)
+		if (!strcmp(command->name, name))
+			return command;
 	return NULL;
 }
+
+/* ---- nobody ---- */
+
+static void no_flag(void *opaque, const char *key, bool value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_number(void *opaque, const char *key, uint64_t value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_real(void *opaque, const char *key, double value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_text(void *opaque, const char *key, const char *value)
+{
+	(void)opaque, (void)key, (void)value;
+}
+
+static void no_call(void *opaque)
+{
+	(void)opaque;
+}
+
+static void no_end(void *opaque, int code, const char *text)
+{
+	(void)opaque, (void)code, (void)text;
+}
+
+static const struct control_sink nobody = {
+	.put_flag = no_flag,
+	.put_number = no_number,
+	.put_real = no_real,
+	.put_text = no_text,
+	.open = no_flag,
+	.close = no_call,
+	.emit = no_call,
+	.done = no_end,
+};
 
 /* ---- jobs ---- */
 
@@ -106,6 +161,7 @@ static void end(struct control_job *job)
 	if (job->timer.fn)
 		clock_disarm_sync(control->config.clock, &job->timer);
 	job->over = true;
+	job->sink = &nobody;
 	sweep(control);
 }
 

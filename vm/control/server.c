@@ -18,12 +18,15 @@
 #include <unistd.h>
 
 #include "vm/control/control.h"
+#include "vm/core/clock.h"
 #include "vm/core/error.h"
 #include "vm/core/event_loop.h"
 #include "vm/core/log.h"
 #include "wire.h"
 
 enum { READ_BYTES = 4096, LISTEN_BACKLOG = 64 };
+
+#define RETRY_NS (NSEC_PER_SEC / 10)
 
 struct client;
 
@@ -53,15 +56,19 @@ struct client {
 struct server {
 	struct server_config config;
 	struct event_source source;
+	struct timer retry; /* connections wait until then */
 	struct client *clients;
 	unsigned int num_clients;
 };
 
 /* ---- output ---- */
 
+/* Lines that waited for answers to be read are served when there is room for more. */
 static void want_events(struct client *client)
 {
-	const uint32_t events = client->out_len > client->out_sent ? EPOLLOUT : EPOLLIN;
+	const bool more = client->out_len > client->out_sent ||
+			  (client->in_len && memchr(client->in, '\n', client->in_len));
+	const uint32_t events = more ? EPOLLOUT : EPOLLIN;
 
 	if (client->source.events != events && !client->gone)
 		event_loop_modify(client->server->config.loop, &client->source, events);
@@ -128,10 +135,27 @@ static void send_json(struct client *client, json_t *json)
 	free(text);
 }
 
+/* JSON is UTF-8; a path, a guest's word and what was cut need not be. */
+static json_t *json_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy, *p;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	for (p = copy; p && *p; p++)
+		if (*p & 0x80)
+			*p = '?';
+	json = copy ? json_string(copy) : NULL;
+	free(copy);
+	return json ? json : json_null();
+}
+
 static void send_error(struct client *client, uint64_t id, int code, const char *text)
 {
-	send_json(client, json_pack("{s:I, s:{s:s, s:s}}", "id", (json_int_t)id, "error", "code",
-				  wire_code(code), "text", text));
+	send_json(client, json_pack("{s:I, s:{s:s, s:o}}", "id", (json_int_t)id, "error", "code",
+				  wire_code(code), "text", json_text(text)));
 }
 
 /* ---- clients ---- */
@@ -201,23 +225,6 @@ static void put_real(void *opaque, const char *key, double value)
 	struct request *request = opaque;
 
 	wire_put(&request->result, key, json_real(value));
-}
-
-/* JSON is UTF-8; a path or a guest's word need not be. */
-static json_t *json_text(const char *text)
-{
-	json_t *json = json_string(text);
-	char *copy, *p;
-
-	if (json)
-		return json;
-	copy = strdup(text);
-	for (p = copy; p && *p; p++)
-		if (*p & 0x80)
-			*p = '?';
-	json = copy ? json_string(copy) : NULL;
-	free(copy);
-	return json ? json : json_null();
 }
 
 static void put_text(void *opaque, const char *key, const char *value)
@@ -294,13 +301,22 @@ static struct request *free_request(struct client *client)
 	return NULL;
 }
 
+static void refuse(
+	struct client *client, const struct wire_request *wire, int code, const char *text)
+{
+	for (unsigned int i = 0; i < CONTROL_MAX_FIELDS; i++)
+		if (wire->args[i].fd >= 0)
+			close(wire->args[i].fd);
+	send_error(client, wire->id, code, text);
+}
+
 static void start(struct client *client, const struct wire_request *wire)
 {
 	struct request *request = free_request(client);
 	struct control_job *job;
 
 	if (!request) {
-		send_error(client, wire->id, -EBUSY, "too many commands at once");
+		refuse(client, wire, -EBUSY, "too many commands at once");
 		return;
 	}
 	*request = (struct request){.client = client, .id = wire->id};
@@ -319,14 +335,10 @@ static void serve_line(struct client *client, const char *line, size_t len)
 
 	close_fds(client);
 	client->busy++;
-	if (rc < 0) {
-		for (unsigned int i = 0; i < CONTROL_MAX_FIELDS; i++)
-			if (wire.args[i].fd >= 0)
-				close(wire.args[i].fd);
-		send_error(client, wire.id, rc, err.text);
-	} else {
+	if (rc < 0)
+		refuse(client, &wire, rc, err.text);
+	else
 		start(client, &wire);
-	}
 	client->busy--;
 	json_decref(wire.json);
 }
@@ -436,6 +448,22 @@ static void greet(struct client *client)
 	}
 }
 
+static void listen_again(void *opaque)
+{
+	struct server *server = opaque;
+
+	event_loop_modify(server->config.loop, &server->source, EPOLLIN);
+}
+
+/* Without a descriptor for it the connection stays where it is, and would wake us without end. */
+static void listen_later(struct server *server)
+{
+	const struct clock *clock = server->config.clock;
+
+	event_loop_modify(server->config.loop, &server->source, 0);
+	clock_arm(clock, &server->retry, clock_monotonic_ns(clock) + RETRY_NS);
+}
+
 static void on_connection(void *opaque, uint32_t events)
 {
 	struct server *server = opaque;
@@ -443,8 +471,11 @@ static void on_connection(void *opaque, uint32_t events)
 	int fd = accept4(server->source.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			listen_later(server);
 		return;
+	}
 	client = calloc(1, sizeof(*client));
 	if (client) {
 		client->server = server;
@@ -496,6 +527,7 @@ int server_create(const struct server_config *config, const struct sockaddr_un *
 		goto free_server;
 	server->source = (struct event_source){
 		.fd = rc, .events = EPOLLIN, .fn = on_connection, .opaque = server};
+	server->retry = (struct timer){.fn = listen_again, .opaque = server};
 	rc = event_loop_add(config->loop, &server->source);
 	if (rc < 0)
 		goto close_fd;
@@ -513,6 +545,7 @@ void server_destroy(struct server *server)
 {
 	if (!server)
 		return;
+	clock_disarm_sync(server->config.clock, &server->retry);
 	event_loop_remove(server->config.loop, &server->source);
 	close(server->source.fd);
 	while (server->clients)

@@ -30,6 +30,8 @@ struct timer_queue {
 	struct event_source source; /* fd -1 until needed */
 	struct timer *first;
 	struct timer *running;
+	bool rearmed; /* the one that runs, for rearmed_ns; its function may have freed it since */
+	uint64_t rearmed_ns;
 	pthread_t runner;
 	_Atomic uint64_t paused_at_ns; /* the host's clock then; 0: it runs */
 	_Atomic uint64_t lag_ns;       /* behind the host's clock, for the pauses there were */
@@ -103,12 +105,13 @@ static void expire(void *opaque, uint32_t events)
 		unlink_timer(queue, timer);
 		queue->running = timer;
 		queue->runner = pthread_self();
+		queue->rearmed = false;
 		pthread_mutex_unlock(&queue->lock);
 		timer->fn(timer->opaque);
 		pthread_mutex_lock(&queue->lock);
 		queue->running = NULL;
 		pthread_cond_broadcast(&queue->idle);
-		if (timer->armed && timer->deadline_ns <= now)
+		if (queue->rearmed && queue->rearmed_ns <= now)
 			break;
 	}
 	program(queue);
@@ -147,6 +150,10 @@ static void queue_arm(void *opaque, struct timer *timer, uint64_t deadline_ns)
 	timer->next = *p;
 	*p = timer;
 	timer->armed = true;
+	if (queue->running == timer) {
+		queue->rearmed = true;
+		queue->rearmed_ns = deadline_ns;
+	}
 	if (queue->first == timer || fresh)
 		program(queue);
 	pthread_mutex_unlock(&queue->lock);

@@ -58,8 +58,13 @@ void machine_pause(struct machine *m)
 		stop_clocks(m);
 }
 
+/* What can fail comes first: devices that are paused have nothing for a network that runs. */
 int machine_resume(struct machine *m, bool catch_up, struct error *err)
 {
+	int rc = nets_resume(m->env.nets, err);
+
+	if (rc < 0)
+		return rc;
 	if (catch_up || !m->stopped)
 		machine_tell_paused(m);
 	else
@@ -68,5 +73,5 @@ int machine_resume(struct machine *m, bool catch_up, struct error *err)
 	m->stopped = NULL;
 	for (unsigned int i = 0; i < m->num_virtio; i++)
 		virtio_device_resume(m->virtio[i].vdev);
-	return nets_resume(m->env.nets, err);
+	return 0;
 }

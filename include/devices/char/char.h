@@ -16,6 +16,7 @@ enum console_command {
 	CONSOLE_POWER_BUTTON, /* p */
 	CONSOLE_RESET,	      /* r */
 	CONSOLE_SUSPEND,      /* z: stop bantam as ^Z would */
+	CONSOLE_DETACH,	      /* d: leave the guest alone; of `bantam console` only */
 };
 
 struct char_config {
@@ -24,6 +25,13 @@ struct char_config {
 	struct log *log;
 	/* stdio only; called on the loop's thread */
 	void (*command)(void *opaque, enum console_command command);
+	/*
+	 * stdio only, may be NULL: no more input will come; no more output can be written (on any
+	 * thread, and instead of a line in the log).
+	 */
+	void (*ended)(void *opaque);
+	void (*broken)(void *opaque, int error);
+	const char *help; /* what Ctrl-A ? prints; NULL: the keys of a VM's terminal */
 	void *opaque;
 };
 
@@ -41,6 +49,8 @@ int char_stdio_create(const struct char_config *config, int in_fd, int out_fd, s
 void char_stdio_suspend(struct chardev *dev); /* cooked mode again, before stopping (SIGTSTP) */
 void char_stdio_resume(struct chardev *dev);  /* raw mode again, after SIGCONT */
 void char_stdio_resized(struct chardev *dev); /* SIGWINCH */
+/* The input has ended, and the front end has taken all of it. */
+bool char_stdio_is_over(struct chardev *dev);
 
 int char_file_create(const struct char_config *config, const char *path, struct chardev **ret,
 	struct error *err);

@@ -41,7 +41,7 @@ void virtqueue_destroy(struct virtqueue *vq);
 
 /*
  * Checks the layout and takes it over: what happens to *layout later means nothing. features are
- * the negotiated ones. Indices start at 0. -EINVAL: the size is no power of two or more than the
+ * the negotiated ones. Indices start at 0. -EINVAL: the size is not a power of two or more than the
  * maximum, an area is not aligned as 2.7 wants it, or the queue is enabled already; -EFAULT: an
  * area does not lie in one piece of RAM.
  */

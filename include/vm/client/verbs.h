@@ -13,6 +13,7 @@ int client_pause(int argc, char **argv);
 int client_resume(int argc, char **argv);
 int client_wait(int argc, char **argv);
 int client_events(int argc, char **argv);
+int client_console(int argc, char **argv);
 int client_stat(int argc, char **argv);
 int client_top(int argc, char **argv);
 int client_limit(int argc, char **argv);

@@ -115,10 +115,17 @@ struct control_job {
 	char texts[]; /* copies */
 };
 
+/* A table of commands; each file of them has one. */
+struct control_family {
+	const struct control_command *commands;
+	unsigned int num_commands;
+};
+
 struct control_config {
 	const struct control_command *commands;
 	unsigned int num_commands;
-	void *vm; /* handed to them */
+	const struct control_family *const *families; /* more of them; NULL, or ends with NULL */
+	void *vm;				      /* handed to them */
 	const struct clock *clock;
 };
 
@@ -141,7 +148,11 @@ struct control_job *control_submit(struct control *control, const struct control
 /* The client is gone: the job ends, and its sink hears nothing any more. */
 void control_cancel(struct control_job *job);
 
-/* For commands. Values for the result, then its end. The job is gone when done or fail return. */
+/*
+ * For commands. Values for the result, then its end. The job is gone when done or fail return. emit
+ * may find the client gone, and cancels the job then: inside start and event it can still be used,
+ * and nobody hears of it; elsewhere emit is the last thing that is done with it.
+ */
 void control_put_flag(struct control_job *job, const char *key, bool value);
 void control_put_number(struct control_job *job, const char *key, uint64_t value);
 void control_put_real(struct control_job *job, const char *key, double value);

@@ -10,7 +10,7 @@
  *
  * "id" is any number of the client's choice and comes back with all that answers it; two may be
  * under way at once. Descriptors go by SCM_RIGHTS with the line that needs them; an argument that
- *is one has as its value its place among them, from 0 on. Unknown members are ignored, unknown
+ * is one has as its value its place among them, from 0 on. Unknown members are ignored, unknown
  * arguments refused.
  *
  * Who may connect: the user that runs the VM, and root (SO_PEERCRED); the directory and the socket
@@ -23,6 +23,7 @@
 
 #include "vm/core/base.h"
 
+struct clock;
 struct control;
 struct error;
 struct event_loop;
@@ -42,6 +43,7 @@ enum {
 struct server_config {
 	struct control *control;
 	struct event_loop *loop;
+	const struct clock *clock; /* its loop is the same */
 	struct log *log;
 	const char *name; /* the VM's, for the greeting */
 };

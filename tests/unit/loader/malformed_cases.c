@@ -80,10 +80,10 @@
 
 static const struct malformed_case cases[] = {
 	BZ_CUT("0", 0, "empty"),
-	BZ_CUT("1", 1, "no kernel"),
-	BZ_CUT("511", 511, "no kernel"),
-	BZ_CUT("512", 512, "no kernel"),
-	BZ_CUT("517", HDR_MAGIC + 3, "no kernel"),
+	BZ_CUT("1", 1, "not a bootable kernel"),
+	BZ_CUT("511", 511, "not a bootable kernel"),
+	BZ_CUT("512", 512, "not a bootable kernel"),
+	BZ_CUT("517", HDR_MAGIC + 3, "not a bootable kernel"),
 	BZ_CUT("518", HDR_MAGIC + 4, "too few"),
 	BZ_CUT("615", HDR_MIN_FILE - 1, "too few"),
 	BZ_CUT("616", HDR_MIN_FILE, "setup_sects"),
@@ -334,7 +334,7 @@ static const struct malformed_case cases[] = {
 	RAW("deb", 0, "!<arch>\ndebian-binary", 4096, "Debian package"),
 	RAW("zeros", 0, "", MiB, "zeros"),
 	RAW("zeros-1tib", 0, "", TiB, "zeros"),
-	RAW("noise", 0, "\x81\x92\xa3\xb4\xc5\xd6\xe7\xf8", 8, "nothing that is known"),
+	RAW("noise", 0, "\x81\x92\xa3\xb4\xc5\xd6\xe7\xf8", 8, "an unknown format"),
 
 	MADE("directory", MADE_DIRECTORY, "directory"),
 	MADE("fifo", MADE_FIFO, "FIFO"),

@@ -262,7 +262,7 @@ static void says_what_is_not_spoken(void **state)
 	expect_refused(&r, -ENOTSUP, "no Multiboot header");
 	run_init(&r, make_multiboot);
 	r.config.boot = BOOT_PVH;
-	expect_refused(&r, -ENOTSUP, "one for Multiboot: boot it without --boot");
+	expect_refused(&r, -ENOTSUP, "a Multiboot kernel: boot it without --boot");
 	run_init(&r, make_multiboot);
 	r.config.dtb = "dtb";
 	r.config.dtb_size = 3;

@@ -31,7 +31,7 @@ struct char_fixture {
 	size_t break_at; /* rx_len at the last break */
 	bool one_shot;	 /* room falls to 0 with each delivery */
 
-	unsigned int commands[4]; /* by enum console_command */
+	unsigned int commands[5]; /* by enum console_command */
 	void (*on_command)(struct char_fixture *fix, enum console_command command);
 };
 

@@ -109,7 +109,7 @@ static void test_all_bytes(void **state)
 		escape.pending = true;
 		buf[0] = (uint8_t)byte;
 		key = escape_feed(&escape, buf, 1, &used, &out_len);
-		assert_int_equal(key != ESCAPE_NONE, byte && strchr("xprbz?h", byte) != NULL);
+		assert_int_equal(key != ESCAPE_NONE, byte && strchr("xprbz?hd", byte) != NULL);
 		assert_int_equal(out_len, byte == 'a' || byte == ESCAPE_BYTE);
 		assert_false(escape.pending);
 	}

@@ -81,7 +81,7 @@ static void external_position(void **state)
 	fit_file_set_cell(&file, KERNEL, "data-position", (uint32_t)at);
 	assert_kernel(&file, FIT_KERNEL, sizeof(FIT_KERNEL) - 1);
 	fit_file_set_cell(&file, KERNEL, "data-position", (uint32_t)at - 1);
-	assert_refused(&file, "hash is another one");
+	assert_refused(&file, "hash does not match");
 }
 
 /* From the tree's end, rounded up to 4. */

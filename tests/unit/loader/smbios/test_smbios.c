@@ -120,6 +120,9 @@ static void machine(void **state)
 	p = structure(&ram, 2, 0);
 	assert_int_equal(p[1], 0x0f);
 	assert_int_equal(get(p + 0x0b, 2), get(structure(&ram, 3, 0) + 2, 2));
+	/* Not specified, rather than a text that means as much */
+	assert_int_equal(p[8], 0);
+	assert_int_equal(structure(&ram, 3, 0)[8], 0);
 	p = structure(&ram, 3, 0);
 	assert_int_equal(p[1], 0x16);
 	assert_string_equal(string(p, 7), "S-1");

@@ -218,7 +218,7 @@ static void test_unknown(void **state)
 		assert_false(decompress_knows(payload));
 		assert_int_equal(
 			unpack_exactly(payload, sizeof(payload), 100, NULL, &err), -ENOTSUP);
-		assert_non_null(strstr(err.text, "not known"));
+		assert_non_null(strstr(err.text, "an unknown format"));
 	}
 	/* Too short to have begun and ended */
 	memcpy(payload, "\x02\x21\x4c\x18", 4);

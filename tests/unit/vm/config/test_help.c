@@ -167,7 +167,8 @@ static const struct {
 	const char *line, *words, *offered;
 } completions[] = {
 	{"bantam ", "bantam ''",
-		"run pack doctor ps stop reset pause resume wait events stat top limit version help"},
+		"run pack doctor ps stop reset pause resume wait events console stat top limit "
+		"version help"},
 	{"bantam d", "bantam d", "doctor"},
 	{"bantam run --mem", "bantam run --mem", "--memory"},
 	{"bantam run --on-panic re", "bantam run --on-panic re", "restart"},

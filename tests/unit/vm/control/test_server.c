@@ -103,7 +103,7 @@ static int set_up(void **state)
 		.num_commands = ARRAY_SIZE(commands),
 		.vm = f,
 		.clock = &f->clock.clock};
-	struct server_config server = {.name = "box"};
+	struct server_config server = {.name = "box", .clock = &f->clock.clock};
 	struct error err;
 
 	fake_clock_init(&f->clock);

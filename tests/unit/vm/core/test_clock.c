@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -197,12 +198,44 @@ static void caught_up(void **state)
 	assert_true(clock_monotonic_ns(b->clock) >= before + 100 * NSEC_PER_MSEC);
 }
 
+struct once {
+	struct timer timer;
+	int *fired;
+};
+
+static void free_itself(void *opaque)
+{
+	struct once *once = opaque;
+
+	++*once->fired;
+	free(once);
+}
+
+/* A timer may be part of what its function frees. */
+static void a_timer_that_frees_itself(void **state)
+{
+	struct bench *b = *state;
+	int fired = 0;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct once *once = malloc(sizeof(*once));
+
+		assert_non_null(once);
+		*once = (struct once){
+			.timer = {.fn = free_itself, .opaque = once}, .fired = &fired};
+		clock_arm(b->clock, &once->timer, clock_monotonic_ns(b->clock));
+	}
+	while (fired < 2)
+		event_loop_step(b->loop, 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(fire_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(arming_again_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_greedy_timer_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_timer_that_frees_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(disarm_sync_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(caught_up, setup, teardown),
