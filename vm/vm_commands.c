@@ -168,7 +168,7 @@ static void start_wait(struct control_job *job, void *vm)
 			job->state = (void *)control_event_name(kind);
 			return;
 		}
-	control_fail(job, -EINVAL, "no event is called '%.64s'", name);
+	control_fail(job, -EINVAL, "there is no event called '%.64s'", name);
 }
 
 static void wait_event(struct control_job *job, void *vm, const struct control_event *event)

@@ -143,7 +143,7 @@ def test_wait_gives_up(bantam: Bantam) -> None:
         assert run.returncode == FORCED
         run = bantam.command("wait", "--event", "tea", "web")
         assert run.returncode == USAGE
-        assert b"no event is called 'tea'" in run.stderr
+        assert b"there is no event called 'tea'" in run.stderr
 
 
 def test_reset(bantam: Bantam) -> None:

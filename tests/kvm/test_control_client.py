@@ -77,4 +77,4 @@ def test_an_event_that_is_no_text(bantam: Bantam) -> None:
         for event in (b"\xff", b"x" * 63 + "ä".encode()):
             run = bantam.command("wait", "-t", "5", "--event", event, "web")
             assert run.returncode == USAGE, run
-            assert run.stderr.count(b"\n") == 1 and b"no event is called" in run.stderr
+            assert run.stderr.count(b"\n") == 1 and b"there is no event called" in run.stderr

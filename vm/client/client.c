@@ -116,8 +116,8 @@ static int read_line(struct client *client, json_t **ret, struct error *err)
 	memmove(client->buf, end + 1, client->len);
 	if (!json_is_object(*ret)) {
 		json_decref(*ret);
-		return error_set(
-			err, -EPROTO, "%s: what answers is no VM of Bantam's", client->name);
+		return error_set(err, -EPROTO, "%s: the process that answers is not a Bantam VM",
+			client->name);
 	}
 	return 0;
 }
@@ -197,7 +197,7 @@ static int connect_to(const char *name, const struct sockaddr_un *address, uint6
 	if (rc != -ENOENT && rc != -ECONNREFUSED)
 		return error_set_errno(err, rc, "%s", address->sun_path);
 	if (registry_is_running(name))
-		return error_set(err, -EBUSY, "%s: it is starting, or about to end", name);
+		return error_set(err, -EBUSY, "%s: it is starting or ending", name);
 	return error_set(err, -ENOENT, "no VM called %s is running (`bantam ps` lists them)", name);
 }
 

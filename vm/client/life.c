@@ -143,7 +143,7 @@ static int wait_for(const struct client_args *args, struct client *client)
 	if (args->given[OPT_EVENT] &&
 		json_object_set_new(values, "event", json_string(args->values[OPT_EVENT])) < 0) {
 		json_decref(values);
-		error_set(&err, -EINVAL, "--event: no event is called that");
+		error_set(&err, -EINVAL, "--event: there is no event called that");
 		return client_complain(&err, EXIT_USAGE);
 	}
 	rc = client_call(client, "wait", values, &event, &err);

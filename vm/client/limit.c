@@ -38,7 +38,7 @@ static int parse(const struct client_args *args, struct wanted *wanted, struct e
 		rc = limit_parse("bantam limit", word, wanted->card, wanted->limits, err);
 		if (!rc)
 			return error_set(err, -EINVAL,
-				"bantam limit: unknown word '%s' (%s, each with -burst and -once; "
+				"bantam limit: unknown key '%s' (%s, each with -burst and -once; "
 				"or "
 				"off alone)",
 				word,

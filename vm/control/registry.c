@@ -71,7 +71,8 @@ int registry_address(const char *name, struct sockaddr_un *address, struct error
 
 	if (!registry_name_valid(name))
 		return error_set(err, -EINVAL,
-			"'%s' is no name of a VM: up to %d letters, digits, '.', '_' and '-', not "
+			"'%s' is not a valid VM name: up to %d letters, digits, '.', '_' and '-', "
+			"not "
 			"'.' or '-' first",
 			name, REGISTRY_MAX_NAME);
 	rc = registry_path(dir, sizeof(dir), err);
@@ -82,7 +83,7 @@ int registry_address(const char *name, struct sockaddr_un *address, struct error
 		address->sun_path, sizeof(address->sun_path), "%s/%s%s", dir, name, socket_suffix);
 	if ((size_t)n >= sizeof(address->sun_path))
 		return error_set(err, -ENAMETOOLONG,
-			"%s: the path of its socket in %s has more than %zu characters; take a "
+			"%s: the path of its socket in %s has more than %zu characters; use a "
 			"shorter name, or another XDG_RUNTIME_DIR",
 			name, dir, sizeof(address->sun_path) - 1);
 	return 0;
@@ -113,7 +114,7 @@ static int check_dir(const char *dir, struct error *err)
 		return error_set_errno(err, -errno, "%s", dir);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != user() || (st.st_mode & 077))
 		return error_set(err, -EPERM,
-			"%s is not a directory that is this user's alone; remove it, or set "
+			"%s is not a directory of this user only; remove it, or set "
 			"XDG_RUNTIME_DIR",
 			dir);
 	return 0;
