@@ -6,6 +6,7 @@
  */
 #include "vm_private.h"
 
+#include "vm/control/journal.h"
 #include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -24,7 +25,10 @@ int vm_control_open(struct vm *vm, struct error *err)
 	if (rc < 0)
 		return rc;
 	rc = control_create(&config, &vm->control);
-	return rc < 0 ? error_set_errno(err, rc, "commands") : vm_notices_open(vm, err);
+	if (rc < 0)
+		return error_set_errno(err, rc, "commands");
+	rc = vm_notices_open(vm, err);
+	return rc < 0 ? rc : vm_journal_open(vm, err);
 }
 
 void vm_control_serve(struct vm *vm)
@@ -56,6 +60,8 @@ void vm_control_end(struct vm *vm, const char *cause, int status)
 	control_happened(vm->control, ended);
 	control_destroy(vm->control);
 	vm->control = NULL;
+	journal_destroy(vm->journal);
+	vm->journal = NULL;
 }
 
 /* The name first: who sees us hang up may take it. */

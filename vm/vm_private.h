@@ -22,6 +22,7 @@ struct chardev;
 struct disks;
 struct fit;
 struct kernel_found;
+struct journal;
 struct kvm_host;
 struct machine;
 struct nets;
@@ -63,6 +64,7 @@ struct vm {
 	struct control *control;  /* NULL: it cannot be reached */
 	struct server *server;	  /* once it runs */
 	struct vm_notices *notices;
+	struct journal *journal; /* or NULL */
 	uint64_t started_ns; /* the first boot, of the timers' clock; 0: not yet */
 	unsigned int boots;
 	bool paused;	    /* by a command, or by the guest's end */
@@ -133,6 +135,9 @@ void vm_tell(struct vm *vm, struct control_event event);
 /* vm_notices.c: what devices tell by their log, on any thread, becomes events. */
 int vm_notices_open(struct vm *vm, struct error *err);
 void vm_notices_close(struct vm *vm); /* the devices are gone */
+
+/* vm_journal.c: --events and --metrics. -errno with a line. */
+int vm_journal_open(struct vm *vm, struct error *err);
 
 /* vm_stat.c; the rows are in vm_commands.c */
 enum { VM_STAT_FIELDS = 1, VM_LIMIT_FIELDS = 9 };

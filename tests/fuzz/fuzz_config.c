@@ -359,6 +359,19 @@ static void write_devices(struct args *args, const struct config *config)
 	add(args, "--transport=%s", transports[config->transport]);
 }
 
+static void write_journal(struct args *args, const struct config *config)
+{
+	char path[2 * INPUT_SIZE + 1];
+
+	CHECK(config->metrics_ms >= 100 && config->metrics_ms <= 86400 * UINT64_C(1000));
+	if (config->events)
+		add(args, "--events=%s", config->events);
+	if (config->metrics)
+		add(args, "--metrics=%s,interval=%llu.%03llu", escaped(config->metrics, path),
+			(unsigned long long)config->metrics_ms / 1000,
+			(unsigned long long)config->metrics_ms % 1000);
+}
+
 static void write_config(struct args *args, const struct config *config)
 {
 	static const char *const ends[] = {"exit", "restart", "pause"};
@@ -390,6 +403,7 @@ static void write_config(struct args *args, const struct config *config)
 		add(args, "--cpu=%s", config->cpu_features);
 	if (config->name)
 		add(args, "--name=%s", config->name);
+	write_journal(args, config);
 	if (config->flat) {
 		add(args, "--mode=%s", modes[config->flat_mode]);
 		add(args, "--flat=%s@0x%llx", config->flat, (unsigned long long)config->flat_gpa);
@@ -434,6 +448,9 @@ static void check_same_devices(const struct config *a, const struct config *b)
 {
 	for (int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		CHECK(same_where(&a->serial[i], &b->serial[i]));
+	CHECK(same_text(a->events, b->events) && a->events_fd == b->events_fd);
+	CHECK(same_text(a->metrics, b->metrics));
+	CHECK(!a->metrics || a->metrics_ms == b->metrics_ms);
 	CHECK(a->num_disks == b->num_disks && a->num_ports == b->num_ports);
 	for (unsigned int i = 0; i < a->num_disks; i++)
 		CHECK(same_disk(&a->disks[i], &b->disks[i]));

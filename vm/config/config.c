@@ -36,6 +36,8 @@ void config_init(struct config *config)
 		.on_poweroff = END_EXIT,
 		.on_panic = END_EXIT,
 		.kvm_device = "/dev/kvm",
+		.events_fd = -1,
+		.metrics_ms = 10000,
 	};
 }
 
@@ -45,6 +47,7 @@ void config_destroy(struct config *config)
 		return;
 	free(config->cmdline_copy);
 	free(config->flat_copy);
+	free(config->metrics_copy);
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		free(config->disks[i].copy);
 	for (unsigned int i = 0; i < config->num_nets; i++)
@@ -291,6 +294,8 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_KVM] = set_kvm,
 	[OPT_DRY_RUN] = set_dry_run,
 	[OPT_DUMP_DTB] = set_dump_dtb,
+	[OPT_EVENTS] = config_set_events,
+	[OPT_METRICS] = config_set_metrics,
 	[OPT_VERBOSE] = set_verbose,
 	[OPT_HELP] = set_help,
 };

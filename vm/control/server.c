@@ -231,7 +231,7 @@ static void put_text(void *opaque, const char *key, const char *value)
 {
 	struct request *request = opaque;
 
-	wire_put(&request->result, key, json_text(value));
+	wire_put(&request->result, key, wire_text(value));
 }
 
 static void open_value(void *opaque, const char *key, bool list)

@@ -2,6 +2,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vm/core/error.h"
@@ -169,6 +170,23 @@ void wire_close(struct wire_result *result)
 {
 	if (result->depth > 1)
 		result->depth--;
+}
+
+/* JSON is UTF-8; a path or a guest's word need not be. */
+json_t *wire_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy, *p;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	for (p = copy; p && *p; p++)
+		if (*p & 0x80)
+			*p = '?';
+	json = copy ? json_string(copy) : NULL;
+	free(copy);
+	return json ? json : json_null();
 }
 
 json_t *wire_take(struct wire_result *result)

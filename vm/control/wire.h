@@ -37,6 +37,9 @@ void wire_close(struct wire_result *result);
 /* The whole, which is the caller's; an empty object if nothing was put. */
 json_t *wire_take(struct wire_result *result);
 
+/* A string; what is no UTF-8 in it becomes '?'. */
+json_t *wire_text(const char *text);
+
 /* "EBUSY" of -EBUSY; "EIO" of what has no name. */
 const char *wire_code(int code);
 

@@ -144,12 +144,17 @@ struct config {
 	enum end_action on_reboot, on_poweroff, on_panic;
 	uint16_t exit_port;   /* 0: none */
 	bool dry_run;	      /* do not start it */
+	const char *events;   /* a file, or the number of a descriptor; NULL: none */
+	int events_fd;	      /* that number, or -1 */
+	const char *metrics;  /* a file; NULL: none */
+	uint64_t metrics_ms;  /* how often */
 	const char *dump_dtb; /* where its device tree goes, instead of a description */
 	unsigned int verbose;
 	const char *kvm_device; /* "/dev/kvm" */
 
 	bool given[NUM_OPTIONS]; /* the option was there */
 	char *cmdline_copy;	 /* owned: what cmdline points to once -a was there */
+	char *metrics_copy;	 /* owned: what metrics points to */
 	char *flat_copy;	 /* owned: what flat points to */
 };
 

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""--events and --metrics: lines of JSON that a VM writes by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from test_control import up, until, verb
+from tiny import LIMIT, OK, PANIC, USAGE, Bantam
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_events(bantam: Bantam, tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    file.write_text('{"event": "mine"}\n')
+    with bantam.start("ends.protected", "--on-panic=exit", "--events", str(file)) as guest:
+        guest.expect(b"ready\n")
+        guest.send(b"k")
+        guest.expect(b"ready\n")
+        guest.send(b"v")
+        assert guest.status() == PANIC
+    events = lines(file)
+    # behind what was there
+    assert [e["event"] for e in events] == [
+        *("mine", "started", "reboot", "started", "panic", "ended")
+    ]
+    assert events[-1]["status"] == PANIC
+    assert abs(events[-1]["time"] - time.time()) < LIMIT
+
+
+def test_events_to_a_descriptor(bantam: Bantam) -> None:
+    """A pipe that is left as it was: whoever has the other end may read it as it likes."""
+    read, write = os.pipe()
+    argv = ["--on-poweroff=exit", "--events", str(write)]
+    with bantam.start("ends.protected", *argv, pass_fds=[write]) as guest:
+        os.close(write)
+        guest.expect(b"ready\n")
+        guest.send(b"p")
+        assert guest.status() == OK
+    with os.fdopen(read) as pipe:
+        assert [json.loads(line)["event"] for line in pipe] == ["started", "poweroff", "ended"]
+
+
+def test_reader_that_goes_away(bantam: Bantam) -> None:
+    read, write = os.pipe()
+    with bantam.start("ends.protected", "--events", str(write), pass_fds=[write]) as guest:
+        os.close(write)
+        os.close(read)
+        guest.expect(b"ready\n")
+        guest.send(b"p")
+        assert guest.status() == OK
+        assert "--events: Broken pipe" in guest.stderr()
+
+
+def test_reader_that_does_not_read(bantam: Bantam) -> None:
+    """A full pipe does not hold up the VM; what follows what was left out is whole lines."""
+    read, write = os.pipe()
+    with bantam.start("spin.long", "--name", "web", "--events", str(write), pass_fds=[write]):
+        up(bantam, "web")
+        os.set_blocking(write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 1023 + b"\n")
+        os.set_blocking(write, True)
+        for _ in range(3):
+            verb(bantam, "pause", "web")
+            verb(bantam, "resume", "web")
+        os.set_blocking(read, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.read(read, 65536)
+        os.set_blocking(read, True)
+        verb(bantam, "pause", "web")
+        assert json.loads(os.read(read, 65536))["event"] == "paused"
+        verb(bantam, "stop", "--force", "web")
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert [json.loads(line)["event"] for line in pipe][-1] == "ended"
+
+
+def test_metrics(bantam: Bantam, tmp_path: Path) -> None:
+    file = tmp_path / "metrics"
+    with bantam.start(
+        "spin.long", "--name", "web", "--metrics", f"{file},interval=0.1"
+    ) as guest:
+        until(lambda: file.exists() and file.read_text().count("\n") >= 3, "three lines")
+        verb(bantam, "stop", "--force", "web")
+    figures = lines(file)
+    assert all(f["name"] == "web" and f["pid"] == guest.pid for f in figures)
+    assert figures[0]["cpu"] < figures[-1]["cpu"]
+    assert figures[0]["memory"]["pss"] > 0
+    assert figures[-1]["vcpus"][0]["exits"] is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--events", "/nowhere/x"], b"--events: /nowhere/x"),
+        (["--events", "99"], b"--events: descriptor 99"),
+        (["--events", ""], b"--events needs"),
+        (["--events", "99999999999"], b"not a descriptor"),
+        (["--metrics", "/nowhere/x"], b"--metrics: /nowhere/x"),
+        (["--metrics", ",interval=3"], b"--metrics needs a file"),
+        (["--metrics", "x,interval=0.05"], b"interval"),
+        (["--metrics", "x,interval=1e9"], b"interval"),
+        (["--metrics", "x,interval=99999999999999999999"], b"interval"),
+        (["--metrics", "x,every=3"], b"unknown option 'every'"),
+    ],
+)
+def test_refused(bantam: Bantam, tmp_path: Path, options: list[str], says: bytes) -> None:
+    run = bantam.run("spin.long", *options, cwd=tmp_path)
+    assert run.returncode == USAGE and says in run.stderr, run.stderr
