@@ -354,26 +354,26 @@ static const struct option_spec options[] = {
 	[OPT_READ_ONLY] = {.name = "ro",
 		.verbs = VERB_BIT(VERB_CONSOLE),
 		.group = GROUP_OTHER,
-		.brief = "look on: what is typed does not reach the guest"},
+		.brief = "read-only: input does not reach the guest"},
 	[OPT_NO_HISTORY] = {.name = "no-history",
 		.verbs = VERB_BIT(VERB_CONSOLE),
 		.group = GROUP_OTHER,
-		.brief = "do not print what was said before"},
+		.brief = "do not print earlier output"},
 	[OPT_WATCH] = {.short_name = 'w',
 		.name = "watch",
 		.verbs = VERB_BIT(VERB_STAT),
 		.group = GROUP_OTHER,
-		.brief = "print the figures over and over"},
+		.brief = "print the figures repeatedly"},
 	[OPT_INTERVAL] = {.name = "interval",
 		.value = "SECONDS",
 		.verbs = VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP),
 		.group = GROUP_OTHER,
-		.brief = "how often",
-		.more = "; stat then watches (default 1), top draws (default 2)"},
+		.brief = "how often to update",
+		.more = "; implies --watch for stat (default 1 for stat, 2 for top)"},
 	[OPT_PROMETHEUS] = {.name = "prometheus",
 		.verbs = VERB_BIT(VERB_STAT),
 		.group = GROUP_OTHER,
-		.brief = "print metrics as Prometheus reads them"},
+		.brief = "print metrics in Prometheus' text format"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -463,17 +463,17 @@ static const struct verb_spec verbs[] = {
 		.operand = "NAME",
 		.operand_vm = true,
 		.brief = "attach to a VM's console",
-		.text = "Prints what the VM's console said last, up to 32 KiB, and what follows; "
-			"what is typed goes to the guest. Ctrl-A d leaves, Ctrl-A ? lists all "
-			"keys. Several may be attached at once. Ends with the status of the VM "
-			"if that ends first."},
+		.text = "Prints the last 32 KiB of the VM's console output and all further output; "
+			"input goes to the guest. Ctrl-A d detaches, Ctrl-A ? lists all keys. "
+			"Several clients can be attached at once. Exits with the exit status of "
+			"the VM if that ends first."},
 	[VERB_STAT] = {.name = "stat",
 		.operand = "NAME",
 		.operand_vm = true,
-		.brief = "print what a VM has done, and how fast",
-		.text = "Prints figures of a VM: CPU time and memory, exits of its virtual CPUs, "
-			"requests, bytes, errors and latencies of its disks, frames and drops of "
-			"its network cards."},
+		.brief = "print a VM's statistics",
+		.text = "Prints statistics of a VM: CPU time and memory, exits of its virtual "
+			"CPUs, requests, bytes, errors and latencies of its disks, frames and "
+			"drops of its network cards."},
 	[VERB_TOP] = {.name = "top",
 		.brief = "show the busiest VMs",
 		.text = "Shows this user's running VMs, the busiest first, until q is pressed. "
@@ -481,13 +481,13 @@ static const struct verb_spec verbs[] = {
 	[VERB_LIMIT] = {.name = "limit",
 		.operand = "NAME DEVICE [KEY=VALUE...|off]",
 		.operand_vm = true,
-		.brief = "change how much a disk or network card may do",
+		.brief = "change the limits of a disk or network card",
 		.text = "Changes the limits of disk0, disk1..., net0..., in the order of the "
-			"options that made them: bandwidth=SIZE, iops=N for a disk, "
+			"--disk and --net options: bandwidth=SIZE, iops=N for a disk, "
 			"rx-bandwidth=SIZE, "
 			"tx-bandwidth=SIZE, rx-pps=N, tx-pps=N for a card, each with -burst and "
-			"-once as in --disk. What is not named stays; off takes all away. Without "
-			"any, prints what holds."},
+			"-once as in --disk. Limits that are not named stay; off removes all. "
+			"Without keys, prints the current limits."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",
