@@ -69,15 +69,16 @@ uses.vcpu             := vm/core vm/kvm vcpu/cpuid
 uses.vm/config        := vm/core vcpu/cpuid
 uses.vm/control       := vm/core
 uses.vm/client        := vm/core devices/char vm/config vm/control vcpu/cpuid
+uses.vm/dump          := vm/core
 
 below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
 uses.vm/machine       := $(below_machine)
-uses.vm               := $(below_machine) vm/machine vm/control
-uses.vm/cli           := $(below_machine) vm/machine vm/control vm vm/client
+uses.vm               := $(below_machine) vm/machine vm/control vm/dump
+uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm vm/client
 
-ROOMS := $(below_machine) vm/machine vm/control vm vm/client vm/cli
+ROOMS := $(below_machine) vm/machine vm/control vm/dump vm vm/client vm/cli
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 # The archives of rooms: $(1) directory, $(2) rooms

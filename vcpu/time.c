@@ -25,7 +25,7 @@
 #define KVM_VCPU_TSC_OFFSET 0
 #endif
 
-static bool msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value)
+bool vcpu_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value)
 {
 	_Alignas(struct kvm_msrs)
 		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
@@ -55,9 +55,9 @@ uint64_t vcpu_host_tsc(void)
 void vcpu_stop_time(struct vcpu *vcpu, struct vcpu_time *time)
 {
 	*time = (struct vcpu_time){0};
-	if (!msr(vcpu, KVM_GET_MSRS, MSR_TSC_DEADLINE, &time->deadline))
+	if (!vcpu_msr(vcpu, KVM_GET_MSRS, MSR_TSC_DEADLINE, &time->deadline))
 		time->deadline = 0;
-	msr(vcpu, KVM_GET_MSRS, MSR_TSC, &time->tsc);
+	vcpu_msr(vcpu, KVM_GET_MSRS, MSR_TSC, &time->tsc);
 	time->has_offset = offset(vcpu, KVM_GET_DEVICE_ATTR, &time->offset);
 }
 
@@ -72,7 +72,7 @@ void vcpu_go_on_from(
 	uint64_t deadline = time->deadline;
 
 	if (!time->has_offset || !offset(vcpu, KVM_SET_DEVICE_ATTR, &moved))
-		msr(vcpu, KVM_SET_MSRS, MSR_TSC, &tsc);
+		vcpu_msr(vcpu, KVM_SET_MSRS, MSR_TSC, &tsc);
 	if (deadline)
-		msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &deadline);
+		vcpu_msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &deadline);
 }

@@ -44,6 +44,12 @@ void vcpu_stats_leave(struct vcpu *vcpu);
 void vcpu_stats_left(struct vcpu *vcpu);
 void vcpu_stats_close(struct vcpu *vcpu);
 
+/*
+ * vcpu/time.c: KVM_GET_MSRS or KVM_SET_MSRS of one register; false when KVM does not know it. The
+ * vCPU's thread is out, or the caller.
+ */
+bool vcpu_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value);
+
 /* vcpu/setup.c: registers, MSRs and CPUID of a new vCPU. */
 int vcpu_setup(struct vcpu *vcpu, struct error *err);
 
