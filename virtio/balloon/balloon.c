@@ -17,6 +17,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -91,6 +92,20 @@ static void cfg_read(void *opaque, uint32_t off, void *buf, uint32_t len)
 	memcpy(buf, b->cfg + off, len);
 }
 
+/* Once for each target: a guest that goes to and fro is no news. */
+static void look_at_target(struct virtio_balloon *b)
+{
+	const uint32_t pages = balloon_get_cfg(b, BALLOON_CFG_ACTUAL);
+	char text[64];
+
+	if (b->told || pages != balloon_get_cfg(b, BALLOON_CFG_NUM_PAGES))
+		return;
+	b->told = true;
+	snprintf(text, sizeof(text), "has its target of %llu MiB",
+		(unsigned long long)pages * VIRTIO_BALLOON_PAGE / MiB);
+	log_notice(b->config.log, NOTICE_BALLOON, b->config.name, text);
+}
+
 /* 5.5.6.6.1: poison_val is fixed from DRIVER_OK on. */
 static bool writable(const struct virtio_balloon *b, uint32_t off)
 {
@@ -107,6 +122,7 @@ static void cfg_write(void *opaque, uint32_t off, const void *buf, uint32_t len)
 	for (uint32_t i = 0; i < len; i++)
 		if (writable(b, off + i))
 			b->cfg[off + i] = ((const uint8_t *)buf)[i];
+	look_at_target(b);
 }
 
 static int start(void *opaque)
@@ -240,6 +256,7 @@ int virtio_balloon_create(const struct virtio_balloon_config *config, struct vir
 		b->config.discard = dont_need;
 	b->ram = ram_size(config->mem);
 	balloon_stats_init(b);
+	b->told = config->target < VIRTIO_BALLOON_PAGE; /* nothing is in it */
 	if (target_ok(b, config->target)) {
 		set_cfg(b, BALLOON_CFG_NUM_PAGES, (uint32_t)(config->target / VIRTIO_BALLOON_PAGE));
 		rc = create_device(b);
@@ -266,10 +283,22 @@ int virtio_balloon_set_target(struct virtio_balloon *balloon, uint64_t bytes)
 	virtio_device_lock(balloon->vdev);
 	if (pages != balloon_get_cfg(balloon, BALLOON_CFG_NUM_PAGES)) {
 		set_cfg(balloon, BALLOON_CFG_NUM_PAGES, pages);
+		balloon->told = false;
+		look_at_target(balloon);
 		virtio_device_config_changed(balloon->vdev);
 	}
 	virtio_device_unlock(balloon->vdev);
 	return 0;
+}
+
+uint64_t virtio_balloon_target(struct virtio_balloon *balloon)
+{
+	uint64_t bytes;
+
+	virtio_device_lock(balloon->vdev);
+	bytes = (uint64_t)balloon_get_cfg(balloon, BALLOON_CFG_NUM_PAGES) * VIRTIO_BALLOON_PAGE;
+	virtio_device_unlock(balloon->vdev);
+	return bytes;
 }
 
 uint64_t virtio_balloon_actual(struct virtio_balloon *balloon)

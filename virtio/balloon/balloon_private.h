@@ -40,6 +40,7 @@ struct virtio_balloon {
 	uint8_t cfg[BALLOON_CFG_SIZE];
 	struct balloon_held held[BALLOON_QUEUES_REPORTING];
 	uint64_t cost; /* of this pass over a queue */
+	bool told;     /* that the target was reached */
 	struct virtio_balloon_stats stats;
 	uint64_t interval_ns; /* between requests for statistics; 0: nobody wants them */
 };

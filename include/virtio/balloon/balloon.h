@@ -106,9 +106,10 @@ struct virtio_device *virtio_balloon_device(struct virtio_balloon *balloon);
 /*
  * How much memory, in bytes, the guest shall put into the balloon: rounded down to pages, and
  * remembered for drivers to come. -EINVAL: more than there is. The guest complies as far and as
- * soon as it likes.
+ * soon as it likes; when it has done so for the first time, NOTICE_BALLOON tells (vm/core/log.h).
  */
 int virtio_balloon_set_target(struct virtio_balloon *balloon, uint64_t bytes);
+uint64_t virtio_balloon_target(struct virtio_balloon *balloon);
 /* How much there is in it, by the guest's account; 0 without a driver. At most the RAM there is. */
 uint64_t virtio_balloon_actual(struct virtio_balloon *balloon);
 

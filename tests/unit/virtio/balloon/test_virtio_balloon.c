@@ -93,6 +93,54 @@ static void test_5_5_4_driver_that_gives_up(void **state)
 	assert_int_equal(vdrv_cfg(&drv, 12, 4), 0);
 }
 
+static void on_notice(void *opaque, enum log_notice notice, const char *device, const char *text)
+{
+	assert_int_equal(notice, NOTICE_BALLOON);
+	assert_string_equal(device, "balloon");
+	assert_non_null(strstr(text, " MiB"));
+	++*(unsigned int *)opaque;
+}
+
+/* Once for each target, whatever the guest does to its account. */
+static void test_target_reached_is_told(void **state)
+{
+	unsigned int told = 0;
+	struct log log;
+
+	(void)state;
+	log_init(&log, -1, LOG_ERROR, NULL);
+	log.notice = on_notice;
+	log.notice_opaque = &told;
+	bal.config.log = &log;
+	bal.config.target = 5 * PAGE;
+	balloon_restart();
+	balloon_start(FEATURES_PLAIN | FEATURES_BALLOON);
+	vdrv_set_cfg(&drv, 4, 4, 4);
+	assert_int_equal(told, 0);
+	vdrv_set_cfg(&drv, 4, 4, 5);
+	assert_int_equal(told, 1);
+	for (unsigned int i = 0; i < 100; i++)
+		vdrv_set_cfg(&drv, 4, 4, i % 10);
+	assert_int_equal(told, 1);
+	assert_int_equal(virtio_balloon_set_target(bal.b, 9 * PAGE), 0);
+	assert_int_equal(virtio_balloon_target(bal.b), 9 * PAGE);
+	assert_int_equal(told, 2); /* which is there already */
+	assert_int_equal(virtio_balloon_set_target(bal.b, 9 * PAGE), 0);
+	assert_int_equal(told, 2);
+	assert_int_equal(virtio_balloon_set_target(bal.b, 0), 0);
+	assert_int_equal(told, 2);
+	vdrv_set_cfg(&drv, 4, 4, 0);
+	assert_int_equal(told, 3);
+	/* A new machine without a target has nothing to tell. */
+	bal.config.target = 0;
+	balloon_restart();
+	balloon_start(FEATURES_PLAIN | FEATURES_BALLOON);
+	vdrv_set_cfg(&drv, 4, 4, 0);
+	assert_int_equal(told, 3);
+	bal.config.log = NULL;
+	balloon_restart();
+}
+
 static void test_5_5_6_target(void **state)
 {
 	uint32_t generation;
@@ -425,6 +473,7 @@ int main(void)
 		BALLOON(test_5_5_3_any_subset),
 		BALLOON(test_5_5_4_configuration),
 		BALLOON(test_5_5_4_driver_that_gives_up),
+		BALLOON(test_target_reached_is_told),
 		BALLOON(test_5_5_6_target),
 		BALLOON(test_5_5_6_2_inflate),
 		BALLOON_MMIO(test_inflate_long_array),
