@@ -139,7 +139,8 @@ void vcpu_destroy(struct vcpu *vcpu)
 	free(vcpu);
 }
 
-/* Asleep in HLT, and no interrupt can end that. (An NMI could; nothing here sends any.) */
+/* Asleep in HLT, and no interrupt can end that. (An NMI could: a person's, who comes
+ * too late then.) */
 static bool is_halted(struct vcpu *vcpu, bool *unstarted)
 {
 	struct kvm_mp_state mp;
@@ -181,6 +182,19 @@ static void tell_paused(struct vcpu *vcpu)
 		return;
 }
 
+/*
+ * Only from the vCPU's thread, like that. In a processor that waits for its start KVM would keep
+ * the interrupt until then; a real one has no use for it.
+ */
+static void inject_nmi(struct vcpu *vcpu)
+{
+	struct kvm_mp_state mp;
+
+	if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0 &&
+		(mp.mp_state == KVM_MP_STATE_RUNNABLE || mp.mp_state == KVM_MP_STATE_HALTED))
+		ioctl(vcpu->fd, KVM_NMI, 0);
+}
+
 static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 {
 	int rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
@@ -218,6 +232,8 @@ static void *vcpu_thread(void *opaque)
 			tell_paused(vcpu);
 		if (atomic_load(&vcpu->open_stats) && atomic_exchange(&vcpu->open_stats, false))
 			vcpu_stats_open(vcpu);
+		if (atomic_load(&vcpu->nmi) && atomic_exchange(&vcpu->nmi, false))
+			inject_nmi(vcpu);
 		on = run_once(vcpu, &end);
 		if (on && atomic_exchange(&vcpu->check_halted, false)) {
 			end = VCPU_HALTED;
@@ -269,6 +285,12 @@ void vcpu_join(struct vcpu *vcpu)
 void vcpu_check_halted(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->check_halted, true);
+	vcpu_kick(vcpu);
+}
+
+void vcpu_nmi(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->nmi, true);
 	vcpu_kick(vcpu);
 }
 

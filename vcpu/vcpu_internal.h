@@ -19,6 +19,7 @@ struct vcpu {
 	bool started;		   /* main thread only: there is a thread to join */
 	_Atomic bool check_halted; /* vcpu_check_halted asked */
 	_Atomic bool was_paused;   /* vcpu_tell_paused asked */
+	_Atomic bool nmi;	   /* vcpu_nmi asked */
 	_Atomic bool open_stats;   /* vcpu_want_stats asked */
 	bool wants_stats;	   /* main thread only: it ever did */
 	struct vcpu_stats_files {

@@ -37,6 +37,9 @@ struct uart {
 	bool irq_level;
 	bool tx_blocked; /* a write was short, tx_ready will come */
 	bool rx_wanted;	 /* the back end was given less room than a whole FIFO */
+	/* uart_sysrq: how much of a break and this key has no room yet */
+	unsigned int sysrq_left;
+	uint8_t sysrq_key;
 };
 
 /* With the lock held, after any change. */
@@ -50,11 +53,32 @@ static void update_irq(struct uart *uart)
 	irq_line_set(&uart->config.irq, level);
 }
 
-/* With the lock held: is it time to tell the back end that there is room again? */
+enum { SYSRQ_BREAK_AND_KEY = 2 };
+
+/* With the lock held. */
+static void send_sysrq(struct uart *uart)
+{
+	for (; uart->sysrq_left && uart_regs_rx_room(&uart->regs); uart->sysrq_left--) {
+		if (uart->sysrq_left == SYSRQ_BREAK_AND_KEY)
+			uart_regs_receive(&uart->regs, 0, LSR_BI);
+		else
+			uart_regs_receive(&uart->regs, uart->sysrq_key, 0);
+	}
+}
+
+/* With the lock held: room for the back end, which waits until a SysRq is through. */
+static unsigned int rx_room(const struct uart *uart)
+{
+	return uart->sysrq_left ? 0 : uart_regs_rx_room(&uart->regs);
+}
+
+/* With the lock held, after what may make room: is it time to tell the back end of it? */
 static bool should_kick(struct uart *uart)
 {
-	unsigned int room = uart_regs_rx_room(&uart->regs);
+	unsigned int room;
 
+	send_sysrq(uart);
+	room = rx_room(uart);
 	if (!uart->rx_wanted || !room || room < uart_regs_rx_size(&uart->regs) / 2)
 		return false;
 	uart->rx_wanted = false;
@@ -138,7 +162,7 @@ static size_t uart_rx_room(void *opaque)
 	unsigned int room;
 
 	pthread_mutex_lock(&uart->lock);
-	room = uart_regs_rx_room(&uart->regs);
+	room = rx_room(uart);
 	if (room < UART_FIFO)
 		uart->rx_wanted = true;
 	pthread_mutex_unlock(&uart->lock);
@@ -238,6 +262,26 @@ free_uart:
 	pthread_mutex_destroy(&uart->lock);
 	pthread_mutex_destroy(&uart->tx_order);
 	free(uart);
+	return rc;
+}
+
+int uart_sysrq(struct uart *uart, uint8_t key)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&uart->lock);
+	if (!uart->regs.listening) {
+		rc = -EAGAIN;
+	} else if (uart->sysrq_left) {
+		rc = -EBUSY;
+	} else {
+		uart->sysrq_key = key;
+		uart->sysrq_left = SYSRQ_BREAK_AND_KEY;
+		send_sysrq(uart);
+		uart->rx_wanted = true;
+		update_irq(uart);
+	}
+	pthread_mutex_unlock(&uart->lock);
 	return rc;
 }
 

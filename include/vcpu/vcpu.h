@@ -80,6 +80,12 @@ void vcpu_go_on_from(
 void vcpu_check_halted(struct vcpu *vcpu);
 
 /*
+ * A non-maskable interrupt, as from a button on the board; one that is not started yet hears
+ * nothing. At any time; a vCPU whose thread is out gets it when it goes on.
+ */
+void vcpu_nmi(struct vcpu *vcpu);
+
+/*
  * The guest has stood still, and its clock has not: it is told by its kvm-clock before it runs
  * next, so that its watchdogs do not take the time for a lockup. After vcpu_join, before
  * vcpu_start; or at any time between vcpu_start and vcpu_join. A vCPU that a signal has stopped

@@ -30,4 +30,11 @@ int uart_create(const struct uart_config *config, struct uart **ret);
 /* Detaches, removes itself. The vCPUs have stopped. NULL is allowed. */
 void uart_destroy(struct uart *uart);
 
+/*
+ * A break and then a byte, which Linux takes for a SysRq command, before all that its back end may
+ * have. What does not fit yet waits for the guest to read. -EAGAIN: the guest has never listened;
+ * -EBUSY: one waits already. On the event loop's thread.
+ */
+int uart_sysrq(struct uart *uart, uint8_t key);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The UART as a driver sees it at its ports, and as the back end sees it from behind. */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -405,6 +406,45 @@ static void breaks_stay_with_their_byte(void **state)
 	RUN(f, table);
 }
 
+/* The break and the key come before what somebody types, and lose nothing of it. */
+static void sysrq_waits_for_room(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(uart_sysrq(f->uart, 'h'), -EAGAIN);
+	raise_rts(f);
+	out(f, FCR, 0x01);
+	out(f, MCR, 0x08);
+	out(f, IER, 0x05);
+	for (unsigned int i = 0; i < 15; i++)
+		fake_chardev_type(&f->dev, "x", 1);
+	assert_int_equal(uart_sysrq(f->uart, 'h'), 0);
+	assert_int_equal(uart_sysrq(f->uart, 's'), -EBUSY);
+	fake_chardev_type(&f->dev, "yz", 2);
+	assert_int_equal(f->dev.in_len, 2);
+	for (unsigned int i = 0; i < 15; i++) {
+		assert_int_equal(in(f, RBR), 'x');
+		fake_chardev_run(&f->dev);
+	}
+	assert_true(irq(f));
+	assert_int_equal(in(f, LSR) & 0x11, 0x11);
+	assert_int_equal(in(f, RBR), 0);
+	assert_int_equal(in(f, LSR) & 0x11, 0x01);
+	assert_int_equal(in(f, RBR), 'h');
+	fake_chardev_run(&f->dev);
+	assert_int_equal(in(f, RBR), 'y');
+	assert_int_equal(in(f, RBR), 'z');
+	assert_false(in(f, LSR) & 0x01);
+	/* Without FIFOs it is one after the other. */
+	out(f, FCR, 0x00);
+	assert_int_equal(uart_sysrq(f->uart, 's'), 0);
+	assert_int_equal(in(f, LSR) & 0x11, 0x11);
+	assert_int_equal(in(f, RBR), 0);
+	assert_int_equal(in(f, LSR) & 0x13, 0x01);
+	assert_int_equal(in(f, RBR), 's');
+	assert_false(in(f, LSR) & 0x01);
+}
+
 static void overrun(void **state)
 {
 	struct fixture *f = *state;
@@ -714,6 +754,7 @@ int main(void)
 		T(input_waits_until_somebody_listens),
 		T(one_who_polls_is_listening),
 		T(breaks_stay_with_their_byte),
+		T(sysrq_waits_for_room),
 		T(overrun),
 		T(back_pressure_loses_nothing),
 		T(clearing_the_receive_fifo_makes_room),
