@@ -102,6 +102,7 @@ int vm_create(
 		return error_set_errno(err, -ENOMEM, "the VM");
 	vm->config = config;
 	vm->log = log;
+	vm->balloon_target = config->balloon_size;
 	vm_halt_init(vm);
 	rc = vm_host_open(vm, code, err);
 	if (rc < 0) {
@@ -117,6 +118,7 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	atomic_store(&vm->ending, true);
+	vm_dump_stop(vm);
 	machine_destroy(vm->machine);
 	vm_host_close(vm);
 	free(vm);
@@ -141,6 +143,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.power = {.notify = on_power, .opaque = vm},
 		.loop = vm->loop,
 		.disks = vm->disks,
+		.balloon_target = vm->balloon_target,
 		.nets = vm->nets,
 		.console = vm->console,
 		.vcpu_ended = on_vcpu_end,
@@ -465,7 +468,7 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 /* A guest that reboots while somebody pauses it: the next boot waits to be resumed. */
 static bool was_pausing(const struct vm *vm)
 {
-	return vm->paused && !vm->paused_by_end && !vm->reset_by_person;
+	return vm->paused && !vm->paused_by_end && !vm->paused_by_dump && !vm->reset_by_person;
 }
 
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
@@ -485,6 +488,7 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		vm->stays_paused = was_pausing(vm);
 		if (!rc && action == END_RESTART && !starts_again(vm, end))
 			action = END_EXIT;
+		vm_dump_stop(vm);
 		machine_destroy(vm->machine);
 		vm->machine = NULL;
 		vm_forget_pause(vm);

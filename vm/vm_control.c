@@ -11,7 +11,8 @@
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
-static const struct control_family *const families[] = {&vm_console_family, NULL};
+static const struct control_family *const families[] = {
+	&vm_console_family, &vm_balloon_family, &vm_inject_family, &vm_dump_family, NULL};
 
 int vm_control_open(struct vm *vm, struct error *err)
 {

@@ -20,6 +20,8 @@ static void stand_still(struct vm *vm)
 
 void vm_pause(struct vm *vm, const char *cause)
 {
+	/* Whoever asks again wants it to stay so after a dump. */
+	vm->paused_by_dump = false;
 	if (vm->paused)
 		return;
 	stand_still(vm);
@@ -35,6 +37,8 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 		return 0;
 	if (atomic_load(&vm->end) != VM_END_NONE)
 		return error_set(err, -EBUSY, "the guest is about to end or to reboot");
+	if (vm->dump && vm->paused_by_dump)
+		return error_set(err, -EAGAIN, "it stands still for a dump that is being written");
 	timer_queue_resume(vm->guest_timers, catch_up);
 	rc = machine_resume(vm->machine, catch_up, err);
 	atomic_store(&vm->ending, rc < 0);
@@ -45,7 +49,7 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 		stand_still(vm);
 		return rc;
 	}
-	vm->paused = vm->paused_by_end = false;
+	vm->paused = vm->paused_by_end = vm->paused_by_dump = false;
 	vm_happened(vm, CONTROL_RESUMED, NULL);
 	return 0;
 }
@@ -53,5 +57,5 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 void vm_forget_pause(struct vm *vm)
 {
 	timer_queue_resume(vm->guest_timers, true);
-	vm->paused = vm->paused_by_end = false;
+	vm->paused = vm->paused_by_end = vm->paused_by_dump = false;
 }

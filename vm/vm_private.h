@@ -27,6 +27,7 @@ struct kvm_host;
 struct machine;
 struct nets;
 struct server;
+struct vm_dump;
 struct vm_notices;
 
 struct vm {
@@ -67,9 +68,12 @@ struct vm {
 	struct journal *journal; /* or NULL */
 	uint64_t started_ns; /* the first boot, of the timers' clock; 0: not yet */
 	unsigned int boots;
-	bool paused;	    /* by a command, or by the guest's end */
-	bool paused_by_end; /* the latter */
-	bool stays_paused;  /* the machine that is built next */
+	bool paused;		 /* by a command, or by the guest's end */
+	bool paused_by_end;	 /* the latter */
+	bool paused_by_dump;	 /* nobody asked for a pause itself */
+	bool stays_paused;	 /* the machine that is built next */
+	struct vm_dump *dump;	 /* being written, or NULL */
+	uint64_t balloon_target; /* as asked for last */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
@@ -139,6 +143,9 @@ void vm_notices_close(struct vm *vm); /* the devices are gone */
 /* vm_journal.c: --events and --metrics. -errno with a line. */
 int vm_journal_open(struct vm *vm, struct error *err);
 
+/* vm_dump.c: ends a dump at once, with an error for who waits; the machine is about to go. */
+void vm_dump_stop(struct vm *vm);
+
 /* vm_stat.c; the rows are in vm_commands.c */
 enum { VM_STAT_FIELDS = 1, VM_LIMIT_FIELDS = 9 };
 extern const struct control_field vm_stat_fields[VM_STAT_FIELDS];
@@ -152,6 +159,9 @@ void vm_put_status(struct control_job *job, const struct vm *vm);
 extern const struct control_command vm_commands[];
 extern const unsigned int vm_num_commands;
 extern const struct control_family vm_console_family;
+extern const struct control_family vm_balloon_family;
+extern const struct control_family vm_inject_family;
+extern const struct control_family vm_dump_family;
 
 /* From the machine's start to its end: VM_END_HALT is requested when the first vCPU halts. */
 void vm_halt_init(struct vm *vm);

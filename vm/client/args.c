@@ -66,6 +66,25 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
 	return 0;
 }
 
+int client_simple(const char *name, const char *command, json_t *args)
+{
+	struct client *client;
+	struct error err = {""};
+	json_t *result;
+	int rc = client_connect(name, &client, &err);
+
+	if (rc < 0) {
+		json_decref(args);
+		return client_complain(&err, client_exit_code(rc));
+	}
+	rc = client_call(client, command, args, &result, &err);
+	client_close(client);
+	if (rc < 0)
+		return client_complain(&err, client_exit_code(rc));
+	json_decref(result);
+	return EXIT_POWEROFF;
+}
+
 void client_print_json(json_t *json)
 {
 	json_dumpf(json, stdout, JSON_COMPACT);

@@ -23,6 +23,7 @@ struct client {
 	size_t len, size;
 	uint64_t deadline_ms; /* 0: none */
 	uint64_t next_id;
+	int interrupt_fd; /* -1: none */
 };
 
 static uint64_t now_ms(void)
@@ -36,6 +37,11 @@ static uint64_t now_ms(void)
 void client_set_timeout(struct client *client, uint64_t timeout_ms)
 {
 	client->deadline_ms = timeout_ms ? now_ms() + timeout_ms : 0;
+}
+
+void client_interrupt_by(struct client *client, int fd)
+{
+	client->interrupt_fd = fd;
 }
 
 int client_fd(const struct client *client)
@@ -56,7 +62,8 @@ static int gone(const struct client *client, struct error *err)
 /* Readable, or the time is over. */
 static int wait_readable(const struct client *client, struct error *err)
 {
-	struct pollfd pfd = {.fd = client->fd, .events = POLLIN};
+	struct pollfd pfds[] = {{.fd = client->fd, .events = POLLIN},
+		{.fd = client->interrupt_fd, .events = POLLIN}};
 	int n, timeout = -1;
 
 	do {
@@ -67,10 +74,12 @@ static int wait_readable(const struct client *client, struct error *err)
 					  ? (int)MIN(client->deadline_ms - now, UINT64_C(86400000))
 					  : 0;
 		}
-		n = poll(&pfd, 1, timeout);
+		n = poll(pfds, ARRAY_SIZE(pfds), timeout);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_set_errno(err, -errno, "%s", client->name);
+	if (pfds[1].revents)
+		return error_set(err, -EINTR, "%s", "");
 	return n ? 0 : error_set(err, -ETIMEDOUT, "%s: no answer in time", client->name);
 }
 
@@ -214,6 +223,7 @@ int client_connect_within(
 	if (!client)
 		return error_set_errno(err, -ENOMEM, "%s", name);
 	client->fd = -1;
+	client->interrupt_fd = -1;
 	client->name = strdup(name);
 	client_set_timeout(client, timeout_ms);
 	rc = client->name ? connect_to(name, &address, timeout_ms, &client->fd, err) : -ENOMEM;

@@ -71,11 +71,28 @@ int client_read(struct client *client, json_t **ret, struct error *err);
 /* Send and read, for commands without parts. */
 int client_call(
 	struct client *client, const char *command, json_t *args, json_t **ret, struct error *err);
+/*
+ * Has client_read end with -EINTR, and an empty line, as soon as fd is readable; -1: none. fd stays
+ * the caller's.
+ */
+void client_interrupt_by(struct client *client, int fd);
 /* Waits until the VM has hung up, that is its process has let go of the name. */
 void client_wait_gone(struct client *client);
 
 /* The exit code for what connect, call or read failed with. */
 int client_exit_code(int rc);
+
+/*
+ * One command to the VM of that name, whose answer says nothing that was not known; args is taken
+ * over. The exit code.
+ */
+int client_simple(const char *name, const char *command, json_t *args);
+
+/*
+ * "512M", "+1G" or "-256M": the field of the command "balloon" that it stands for, and its value.
+ * -EINVAL with a line.
+ */
+int client_parse_balloon(const char *text, const char **field, uint64_t *size, struct error *err);
 
 /* ---- printing ---- */
 

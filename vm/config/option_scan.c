@@ -110,6 +110,12 @@ static int scan_short(struct option_scan *scan, struct option_hit *hit, struct e
 		verb_spec(scan->verb)->name);
 }
 
+/* "-64M", where that means so much less. */
+static bool is_less(const struct option_scan *scan, const char *arg)
+{
+	return verb_spec(scan->verb)->operand_sizes && arg[1] >= '0' && arg[1] <= '9';
+}
+
 int option_scan_next(struct option_scan *scan, struct option_hit *hit, struct error *err)
 {
 	const char *arg, *hint;
@@ -124,7 +130,7 @@ int option_scan_next(struct option_scan *scan, struct option_hit *hit, struct er
 	if (scan->next >= scan->argc)
 		return 0;
 	arg = scan->argv[scan->next++];
-	if (scan->only_operands || arg[0] != '-' || !arg[1]) {
+	if (scan->only_operands || arg[0] != '-' || !arg[1] || is_less(scan, arg)) {
 		*hit = (struct option_hit){.operand = true, .value = arg};
 		return 1;
 	}

@@ -17,7 +17,8 @@
 /* Those that have something to say which a program may read */
 #define JSON                                                                                       \
 	(VERB_BIT(VERB_PS) | VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_EVENTS) |   \
-		VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP) | VERB_BIT(VERB_LIMIT))
+		VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP) | VERB_BIT(VERB_LIMIT) |                  \
+		VERB_BIT(VERB_BALLOON) | VERB_BIT(VERB_DUMP))
 
 static const char *const end_actions[] = {
 	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
@@ -330,11 +331,11 @@ static const struct option_spec options[] = {
 	[OPT_TIMEOUT] = {.short_name = 't',
 		.name = "timeout",
 		.value = "SECONDS",
-		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT),
+		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_BALLOON),
 		.group = GROUP_OTHER,
 		.brief = "how long to wait",
 		.more = "; 0 means without a limit. After that, stop ends the guest by force "
-			"(default 30), wait gives up (default 0)"},
+			"(default 30), wait and balloon give up (default 0)"},
 	[OPT_FORCE] = {.short_name = 'f',
 		.name = "force",
 		.verbs = VERB_BIT(VERB_STOP),
@@ -374,6 +375,22 @@ static const struct option_spec options[] = {
 		.verbs = VERB_BIT(VERB_STAT),
 		.group = GROUP_OTHER,
 		.brief = "print metrics in Prometheus' text format"},
+	[OPT_WAIT] = {.short_name = 'w',
+		.name = "wait",
+		.verbs = VERB_BIT(VERB_BALLOON),
+		.group = GROUP_OTHER,
+		.brief = "wait until the guest has reached the target"},
+	[OPT_ONE_CPU] = {.name = "cpu",
+		.value = "N",
+		.verbs = VERB_BIT(VERB_NMI),
+		.group = GROUP_OTHER,
+		.brief = "one virtual CPU, from 0 on",
+		.more = "; default all of them"},
+	[OPT_NO_PAUSE] = {.name = "no-pause",
+		.verbs = VERB_BIT(VERB_DUMP),
+		.group = GROUP_OTHER,
+		.brief = "let the guest go on while its memory is written",
+		.more = ", which is then of no one moment"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -488,6 +505,33 @@ static const struct verb_spec verbs[] = {
 			"tx-bandwidth=SIZE, rx-pps=N, tx-pps=N for a card, each with -burst and "
 			"-once as in --disk. Limits that are not named stay; off removes all. "
 			"Without keys, prints the current limits."},
+	[VERB_BALLOON] = {.name = "balloon",
+		.operand = "NAME [[+|-]SIZE]",
+		.operand_sizes = true,
+		.operand_vm = true,
+		.brief = "take memory from a guest, or give it back",
+		.text = "Has the balloon of a VM that was started with --balloon take SIZE of the "
+			"guest's memory, or with + or - so much more or less; and prints target "
+			"and actual size, and what the guest says of its memory."},
+	[VERB_NMI] = {.name = "nmi",
+		.operand = "NAME",
+		.operand_vm = true,
+		.brief = "send a non-maskable interrupt",
+		.text = "Sends a non-maskable interrupt to a VM's virtual CPUs. Linux notes it in "
+			"its log, or panics with kernel.unknown_nmi_panic=1."},
+	[VERB_SYSRQ] = {.name = "sysrq",
+		.operand = "NAME KEY",
+		.operand_vm = true,
+		.brief = "send a magic SysRq key",
+		.text = "Sends a break and KEY on the VM's first serial port: for Linux the magic "
+			"SysRq key, as h for help or s for sync."},
+	[VERB_DUMP] = {.name = "dump",
+		.operand = "NAME FILE",
+		.operand_vm = true,
+		.brief = "write a guest's memory and registers to a file",
+		.text = "Writes the VM's memory and the registers of its virtual CPUs to FILE, an "
+			"ELF core that gdb and crash open. The VM stands still meanwhile. Pages "
+			"of zeros take no space."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",

@@ -2,7 +2,8 @@
 /*
  * Inside the machine: machine.c (life cycle, memory, legacy devices, vCPUs),
  * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
- * machine_dtb.c (device tree), machine_print.c (--dry-run), machine_pause.c.
+ * machine_dtb.c (device tree), machine_print.c (--dry-run), machine_pause.c,
+ * machine_look.c (what a person does to it from outside).
  */
 #ifndef BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 #define BANTAM_VM_MACHINE_MACHINE_PRIVATE_H

@@ -225,7 +225,7 @@ static int build_balloon(struct machine *m)
 		.loop = m->env.loop,
 		.log = m->env.log,
 		.clock = m->env.clock,
-		.target = m->env.config->balloon_size,
+		.target = m->env.balloon_target,
 		.deflate_on_oom = true,
 		.free_page_reporting = true,
 		.page_size = 4 * KiB,

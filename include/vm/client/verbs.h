@@ -17,5 +17,9 @@ int client_console(int argc, char **argv);
 int client_stat(int argc, char **argv);
 int client_top(int argc, char **argv);
 int client_limit(int argc, char **argv);
+int client_balloon(int argc, char **argv);
+int client_nmi(int argc, char **argv);
+int client_sysrq(int argc, char **argv);
+int client_dump(int argc, char **argv);
 
 #endif

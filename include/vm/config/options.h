@@ -26,6 +26,10 @@ enum verb {
 	VERB_STAT,
 	VERB_TOP,
 	VERB_LIMIT,
+	VERB_BALLOON,
+	VERB_NMI,
+	VERB_SYSRQ,
+	VERB_DUMP,
 	VERB_VERSION,
 	VERB_HELP,
 	VERB_COMPLETION,
@@ -81,6 +85,9 @@ enum option_id {
 	OPT_WATCH,
 	OPT_INTERVAL,
 	OPT_PROMETHEUS,
+	OPT_WAIT,
+	OPT_ONE_CPU,
+	OPT_NO_PAUSE,
 	OPT_JSON,
 	OPT_QUIET,
 	OPT_VERBOSE,
@@ -117,6 +124,7 @@ struct verb_spec {
 	const char *aliases[3]; /* spelled as options, NULL-terminated */
 	const char *operand;	/* for the usage line; NULL: takes none */
 	bool operand_file;
+	bool operand_sizes;		    /* one may begin with a minus and a digit */
 	bool operand_vm;		    /* the first one is the name of a running VM */
 	const char *const *operand_choices; /* NULL-terminated, for completion */
 	bool hidden;			    /* not in the list of verbs */

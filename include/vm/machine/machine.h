@@ -22,10 +22,13 @@ struct clock;
 struct disks;
 struct error;
 struct event_loop;
+struct guest_mem;
 struct kvm_host;
 struct log;
 struct machine;
 struct nets;
+struct vcpu_registers;
+struct virtio_balloon;
 
 struct machine_env {
 	const struct config *config;
@@ -43,6 +46,7 @@ struct machine_env {
 	struct chardev *serial[CONFIG_MAX_SERIAL]; /* NULL where nothing is connected */
 	struct chardev *console;		   /* the virtio console's, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
+	uint64_t balloon_target; /* if there is one */
 	/* What follows is called from vCPU threads. */
 	struct power_sink power;
 	void (*vcpu_ended)(void *opaque, unsigned int vcpu, enum vcpu_end end);
@@ -76,6 +80,15 @@ void machine_pause(struct machine *machine);
 int machine_resume(struct machine *machine, bool catch_up, struct error *err);
 
 void machine_power_button(struct machine *machine);
+void machine_nmi(struct machine *machine, unsigned int cpu); /* see vcpu_nmi */
+/* A break and a key on the first serial port: see uart_sysrq; -ENODEV: there is none. */
+int machine_sysrq(struct machine *machine, uint8_t key);
+
+/* Its RAM, and its balloon or NULL: as long as the machine is. */
+const struct guest_mem *machine_memory(const struct machine *machine);
+struct virtio_balloon *machine_balloon(const struct machine *machine);
+/* Of each vCPU; *ret is the caller's. The vCPUs are out. -errno with a line. */
+int machine_registers(struct machine *machine, struct vcpu_registers **ret, struct error *err);
 
 /* Looks whether the first vCPU sleeps for ever, see vcpu_check_halted. */
 void machine_check_halted(struct machine *machine);

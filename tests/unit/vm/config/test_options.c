@@ -62,6 +62,9 @@ static void table_is_unambiguous(void **state)
 		if (option_spec(a)->closed)
 			assert_non_null(option_spec(a)->choices);
 		for (enum option_id b = 0; b < a; b++) {
+			/* Two verbs may call different things alike. */
+			if (!(option_spec(a)->verbs & option_spec(b)->verbs))
+				continue;
 			assert_string_not_equal(option_spec(a)->name, option_spec(b)->name);
 			if (option_spec(a)->short_name)
 				assert_int_not_equal(
