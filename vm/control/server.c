@@ -204,6 +204,15 @@ static void settle(struct client *client)
 		want_events(client);
 }
 
+/* For who is called by a command: one that is gone hangs up, and the loop comes to it. */
+static void settle_later(struct client *client)
+{
+	if (client->gone)
+		shutdown(client->source.fd, SHUT_RDWR);
+	else if (!client->busy)
+		want_events(client);
+}
+
 /* ---- results ---- */
 
 static void put_flag(void *opaque, const char *key, bool value)
@@ -261,7 +270,7 @@ static void emit(void *opaque)
 	struct request *request = opaque;
 
 	send_result(request, "part");
-	settle(request->client);
+	settle_later(request->client);
 }
 
 static void done(void *opaque, int code, const char *text)
@@ -277,7 +286,7 @@ static void done(void *opaque, int code, const char *text)
 	}
 	request->client = NULL;
 	request->job = NULL;
-	settle(client);
+	settle_later(client);
 }
 
 static const struct control_sink sink = {

@@ -149,9 +149,8 @@ struct control_job *control_submit(struct control *control, const struct control
 void control_cancel(struct control_job *job);
 
 /*
- * For commands. Values for the result, then its end. The job is gone when done or fail return. emit
- * may find the client gone, and cancels the job then: inside start and event it can still be used,
- * and nobody hears of it; elsewhere emit is the last thing that is done with it.
+ * For commands. Values for the result, then its end. The job is gone when done or fail return. Where
+ * emit finds the client gone, the job is cancelled later, by the loop.
  */
 void control_put_flag(struct control_job *job, const char *key, bool value);
 void control_put_number(struct control_job *job, const char *key, uint64_t value);

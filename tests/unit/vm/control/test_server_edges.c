@@ -53,6 +53,12 @@ static void watch_event(struct control_job *job, void *vm, const struct control_
 	control_done(job);
 }
 
+static void cancel_watch(struct control_job *job, void *vm)
+{
+	(void)job;
+	((struct fixture *)vm)->watching = NULL;
+}
+
 static void start_cut(struct control_job *job, void *vm)
 {
 	(void)vm;
@@ -68,7 +74,7 @@ static void start_nothing(struct control_job *job, void *vm)
 static const struct control_field fd_field[] = {{"fd", CONTROL_FD, false}};
 
 static const struct control_command commands[] = {
-	{.name = "watch", .start = start_watch, .event = watch_event},
+	{.name = "watch", .start = start_watch, .event = watch_event, .cancel = cancel_watch},
 	{.name = "cut", .start = start_cut},
 	{.name = "nothing", .fields = fd_field, .num_fields = 1, .start = start_nothing},
 };
@@ -165,6 +171,23 @@ static void gone_before_the_event(void **state)
 	assert_non_null(strstr(buf, "{\"id\":3,\"result\":{\"that was\":\"all\"}}"));
 	close(other);
 	turn(f);
+}
+
+/* Nor is it cancelled under whoever tells of it. */
+static void gone_before_a_part(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open_client(f);
+
+	say(f, fd, "{\"id\":1,\"command\":\"watch\"}\n");
+	close(fd);
+	control_put_number(f->watching, "n", 1);
+	control_emit(f->watching);
+	assert_non_null(f->watching);
+	control_put_number(f->watching, "n", 2);
+	control_emit(f->watching);
+	turn(f);
+	assert_null(f->watching);
 }
 
 static unsigned int open_fds(void)
@@ -302,6 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(gone_before_the_event),
+		TEST(gone_before_a_part),
 		TEST(descriptors_of_one_too_many),
 		TEST(words_that_are_cut),
 		TEST(no_descriptors),
