@@ -326,7 +326,7 @@ lint:
 
 # ---- installing ------------------------------------------------------------------------------
 # They have one page together; each name leads to it.
-CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump
+CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump logs
 MAN_PAGES := $(patsubst Documentation/man/%.scd,$(O)/man/%,$(sort $(wildcard Documentation/man/*.scd)))
 $(O)/man/%: Documentation/man/%.scd
 	@mkdir -p $(@D)

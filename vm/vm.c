@@ -450,6 +450,8 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 		return rc;
 	vm->boots++;
 	vm_control_serve(vm);
+	if (vm->boots == 1 && vm->running)
+		vm->running(vm->running_opaque, vm, vm->server ? vm->registry.name : NULL);
 	vm_happened(vm, CONTROL_STARTED, NULL);
 	if (vm->stays_paused)
 		vm_pause(vm, "command");
@@ -494,6 +496,13 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		vm_forget_pause(vm);
 	} while (!rc && action == END_RESTART);
 	return rc;
+}
+
+void vm_when_running(
+	struct vm *vm, void (*fn)(void *opaque, struct vm *vm, const char *name), void *opaque)
+{
+	vm->running = fn;
+	vm->running_opaque = opaque;
 }
 
 void vm_farewell(struct vm *vm, enum vm_end end, int status)

@@ -6,13 +6,15 @@
  */
 #include "vm_private.h"
 
+#include <unistd.h>
+
 #include "vm/control/journal.h"
 #include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
-static const struct control_family *const families[] = {
-	&vm_console_family, &vm_balloon_family, &vm_inject_family, &vm_dump_family, NULL};
+static const struct control_family *const families[] = {&vm_console_family, &vm_log_family,
+	&vm_balloon_family, &vm_inject_family, &vm_dump_family, NULL};
 
 int vm_control_open(struct vm *vm, struct error *err)
 {
@@ -25,6 +27,7 @@ int vm_control_open(struct vm *vm, struct error *err)
 
 	if (rc < 0)
 		return rc;
+	vm_log_open(vm);
 	rc = control_create(&config, &vm->control);
 	if (rc < 0)
 		return error_set_errno(err, rc, "commands");
@@ -39,6 +42,7 @@ void vm_control_serve(struct vm *vm)
 		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.name = vm->registry.name};
+	char path[REGISTRY_MAX_PATH];
 	struct error err;
 
 	if (!vm->started_ns)
@@ -49,6 +53,10 @@ void vm_control_serve(struct vm *vm)
 		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err.text);
 		return;
 	}
+	/* What a detached VM of that name had to say would be taken for what this one has. */
+	if (!vm->config->detach &&
+		registry_log_path(vm->registry.name, path, sizeof(path), NULL) == 0)
+		unlink(path);
 	if (server_create(&config, &vm->registry.address, &vm->server, &err) < 0)
 		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
 }

@@ -166,6 +166,9 @@ static int open_char(
 	case SERIAL_NULL:
 		break;
 	case SERIAL_STDIO:
+		/* The hub is all that is there then. */
+		if (vm->config->detach)
+			break;
 		rc = char_stdio_create(&config, STDIN_FILENO, STDOUT_FILENO, dev, err);
 		vm->terminal = *dev;
 		break;
@@ -183,28 +186,31 @@ static int open_char(
 }
 
 /* What this terminal is in the guest; where it is nothing, the first serial port. */
-static struct chardev **console_of(struct vm *vm)
+static struct chardev **console_of(struct vm *vm, bool *is_stdio)
 {
 	const struct serial_config *serial = vm->config->serial;
 
+	*is_stdio = true;
 	if (vm->config->console == CONSOLE_VIRTIO)
 		return &vm->console;
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		if (serial[i].kind == SERIAL_STDIO)
 			return &vm->serial[i];
+	*is_stdio = false;
 	return serial[0].kind != SERIAL_NONE ? &vm->serial[0] : NULL;
 }
 
-/* Puts a hub before it. */
+/* Puts a hub before it. Detached, the guest sees a terminal all the same. */
 static int open_hub(struct vm *vm, struct error *err)
 {
 	const struct char_config config = char_config(vm);
-	struct chardev **console = console_of(vm);
+	bool is_stdio;
+	struct chardev **console = console_of(vm, &is_stdio);
 	int rc;
 
 	if (!console)
 		return 0;
-	rc = char_hub_create(&config, *console, false, console, err);
+	rc = char_hub_create(&config, *console, is_stdio && vm->config->detach, console, err);
 	if (!rc)
 		vm->hub = *console;
 	return rc;
@@ -294,6 +300,7 @@ void vm_host_close(struct vm *vm)
 	}
 	vm_control_close(vm);
 	vm_notices_close(vm);
+	vm_log_close(vm);
 	timer_queue_destroy(vm->guest_timers);
 	timer_queue_destroy(vm->timers);
 	event_loop_destroy(vm->loop);

@@ -21,6 +21,7 @@
 struct chardev;
 struct disks;
 struct fit;
+struct follower;
 struct kernel_found;
 struct journal;
 struct kvm_host;
@@ -74,6 +75,10 @@ struct vm {
 	bool stays_paused;	 /* the machine that is built next */
 	struct vm_dump *dump;	 /* being written, or NULL */
 	uint64_t balloon_target; /* as asked for last */
+	struct event_source logged; /* a line was */
+	struct follower *followers;
+	void (*running)(void *opaque, struct vm *vm, const char *name);
+	void *running_opaque;
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
@@ -162,6 +167,11 @@ extern const struct control_family vm_console_family;
 extern const struct control_family vm_balloon_family;
 extern const struct control_family vm_inject_family;
 extern const struct control_family vm_dump_family;
+extern const struct control_family vm_log_family;
+
+/* vm_log.c: those who follow the log hear of new lines. */
+void vm_log_open(struct vm *vm);
+void vm_log_close(struct vm *vm); /* nobody logs any more but this thread */
 
 /* From the machine's start to its end: VM_END_HALT is requested when the first vCPU halts. */
 void vm_halt_init(struct vm *vm);

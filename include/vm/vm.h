@@ -41,6 +41,13 @@ void vm_destroy(struct vm *vm);
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err);
 
 /*
+ * Has fn called once, when the guest runs for the first time and can be reached under name; NULL:
+ * it cannot be reached. On the thread that runs the VM. Before vm_run.
+ */
+void vm_when_running(
+	struct vm *vm, void (*fn)(void *opaque, struct vm *vm, const char *name), void *opaque);
+
+/*
  * Tells those who watch the VM from outside how it ended, and the status that the process is about
  * to end with. Before vm_destroy; without it they hear of a failure.
  */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vm/cli/detach.h"
 #include "vm/client/verbs.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
@@ -50,25 +51,67 @@ static int exit_code_of(const struct vm *vm, enum vm_end end)
 	return EXIT_HOST;
 }
 
-static int run(const struct config *config)
+/* A start that came so far and fails nevertheless has said why. */
+struct start {
+	struct detach detach;
+	struct log log;
+	bool failed;
+};
+
+static void on_running(void *opaque, struct vm *vm, const char *name)
+{
+	struct start *start = opaque;
+	struct error err;
+	int rc = 0;
+
+	if (start->detach.wire >= 0 && !name)
+		rc = error_set(&err, -ENOENT, "--detach: nobody could reach this VM");
+	else if (start->detach.wire >= 0)
+		rc = detach_running(&start->detach, name, &start->log, &err);
+	if (rc < 0) {
+		start->failed = true;
+		complain(&err, EXIT_HOST);
+		vm_request_end(vm, VM_END_QUIT);
+		return;
+	}
+}
+
+static int run_vm(const struct config *config, struct start *start)
 {
 	struct error err = {""};
 	enum vm_end end = VM_END_NONE;
-	struct log log;
+	struct log *log = &start->log;
 	struct vm *vm;
 	int code, rc;
 
-	log_init(&log, STDERR_FILENO, config->verbose ? LOG_DEBUG : LOG_INFO, config->name);
-	rc = vm_create(config, &log, &vm, &code, &err);
+	log_init(log, STDERR_FILENO, config->verbose ? LOG_DEBUG : LOG_INFO, config->name);
+	rc = vm_create(config, log, &vm, &code, &err);
 	if (rc < 0)
 		return complain(&err, code);
+	vm_when_running(vm, on_running, start);
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
 		code = exit_code_of(vm, end);
 	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
+		code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
+	vm_farewell(vm, end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
 	return rc < 0 ? complain(&err, code) : code;
+}
+
+static int run(const struct config *config)
+{
+	struct start start = {.detach.wire = -1};
+	struct error err;
+	int code, rc = config->detach ? detach_fork(&start.detach, config, &code, &err) : 0;
+
+	if (rc < 0)
+		code = complain(&err, EXIT_HOST);
+	else if (!rc)
+		code = run_vm(config, &start);
+	detach_destroy(&start.detach);
+	return code;
 }
 
 int command_run(int argc, char **argv)
@@ -156,6 +199,7 @@ int command_main(int argc, char **argv)
 		[VERB_NMI] = client_nmi,
 		[VERB_SYSRQ] = client_sysrq,
 		[VERB_DUMP] = client_dump,
+		[VERB_LOGS] = client_logs,
 		[VERB_VERSION] = command_version,
 		[VERB_HELP] = command_help,
 		[VERB_COMPLETION] = command_completion,

@@ -234,6 +234,13 @@ static int set_kvm(struct config *config, const char *value, struct error *err)
 	return config_set_text(&config->kvm_device, OPT_KVM, value, err);
 }
 
+static int set_detach(struct config *config, const char *value, struct error *err)
+{
+	(void)value, (void)err;
+	config->detach = true;
+	return 0;
+}
+
 static int set_dry_run(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
@@ -292,6 +299,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_ON_PANIC] = set_on_panic,
 	[OPT_EXIT_PORT] = set_exit_port,
 	[OPT_KVM] = set_kvm,
+	[OPT_DETACH] = set_detach,
 	[OPT_DRY_RUN] = set_dry_run,
 	[OPT_DUMP_DTB] = set_dump_dtb,
 	[OPT_EVENTS] = config_set_events,

@@ -324,6 +324,14 @@ static int check_exit_port(const struct config *config, struct error *err)
 	return 0;
 }
 
+static int check_detach(const struct config *config, struct error *err)
+{
+	if (config->detach && (config->dry_run || config->dump_dtb))
+		return error_set(err, -EINVAL, "--detach: %s starts no VM",
+			config->dump_dtb ? "--dump-dtb" : "--dry-run");
+	return 0;
+}
+
 int config_validate(const struct config *config, struct error *err)
 {
 	int r = check_flat(config, err);
@@ -337,5 +345,6 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_slots(config, err);
 	r = r ? r : check_balloon(config, err);
 	r = r ? r : check_exit_port(config, err);
+	r = r ? r : check_detach(config, err);
 	return r ? r : check_serial(config, err);
 }

@@ -304,6 +304,12 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "the KVM device",
 		.more = "; default /dev/kvm"},
+	[OPT_DETACH] = {.short_name = 'D',
+		.name = "detach",
+		.verbs = RUN,
+		.group = GROUP_OTHER,
+		.brief = "go on in the background once the guest runs, and print the VM's name",
+		.more = "; `bantam console` reaches its console, `bantam logs` prints its messages"},
 	[OPT_DRY_RUN] = {.name = "dry-run",
 		.verbs = RUN,
 		.group = GROUP_OTHER,
@@ -391,6 +397,10 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "let the guest go on while its memory is written",
 		.more = ", which is then of no one moment"},
+	[OPT_FOLLOW] = {.name = "follow",
+		.verbs = VERB_BIT(VERB_LOGS),
+		.group = GROUP_OTHER,
+		.brief = "go on with what comes, until the VM ends"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -532,6 +542,13 @@ static const struct verb_spec verbs[] = {
 		.text = "Writes the VM's memory and the registers of its virtual CPUs to FILE, an "
 			"ELF core that gdb and crash open. The VM stands still meanwhile. Pages "
 			"of zeros take no space."},
+	[VERB_LOGS] = {.name = "logs",
+		.operand = "NAME",
+		.operand_vm = true,
+		.brief = "print what Bantam had to say about a VM",
+		.text = "Prints Bantam's messages about a VM: of one that was started with "
+			"--detach all of them, also after its end, of others that run the last 8 "
+			"KiB."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",

@@ -89,6 +89,19 @@ int registry_address(const char *name, struct sockaddr_un *address, struct error
 	return 0;
 }
 
+int registry_log_path(const char *name, char *path, size_t size, struct error *err)
+{
+	struct sockaddr_un address;
+	int n, rc = registry_address(name, &address, err);
+
+	if (rc < 0)
+		return rc;
+	address.sun_path[strlen(address.sun_path) - strlen(socket_suffix)] = '\0';
+	n = snprintf(path, size, "%s.log", address.sun_path);
+	return (size_t)n < size ? 0
+				: error_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
+}
+
 /* FNV-1a, cut to what an offset may be. */
 static struct flock lock_of(const char *name)
 {

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,64 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	atomic_init(&log->raw_tty, false);
 	atomic_init(&log->midline, false);
 	log->all = (struct log_limit){0};
+	pthread_mutex_init(&log->lock, NULL);
+	log->written = NULL;
+	log->total = 0;
+}
+
+/* len bytes, the last of which ends the line. */
+static void keep(struct log *log, const char *line, size_t len)
+{
+	size_t at, first;
+
+	pthread_mutex_lock(&log->lock);
+	at = log->total % LOG_KEPT;
+	first = MIN(len, LOG_KEPT - at);
+	memcpy(log->kept + at, line, first);
+	memcpy(log->kept, line + first, len - first);
+	log->total += len;
+	if (log->written)
+		log->written(log->written_opaque);
+	pthread_mutex_unlock(&log->lock);
+}
+
+/* With the lock held: skips what is not kept any more, and the line that is kept in part. */
+static uint64_t first_kept(const struct log *log, uint64_t pos)
+{
+	if (log->total - pos <= LOG_KEPT)
+		return pos;
+	pos = log->total - LOG_KEPT;
+	while (pos < log->total && log->kept[pos % LOG_KEPT] != '\n')
+		pos++;
+	return pos + 1;
+}
+
+size_t log_read(struct log *log, uint64_t *pos, char *line, size_t size)
+{
+	size_t len = 0;
+
+	pthread_mutex_lock(&log->lock);
+	*pos = first_kept(log, *pos);
+	while (*pos < log->total && !(len && log->kept[(*pos - 1) % LOG_KEPT] == '\n')) {
+		const char byte = log->kept[(*pos)++ % LOG_KEPT];
+
+		if (len + 1 < size)
+			line[len++] = byte;
+	}
+	pthread_mutex_unlock(&log->lock);
+	if (len && line[len - 1] == '\n')
+		len--;
+	if (size)
+		line[len] = '\0';
+	return len;
+}
+
+void log_listen(struct log *log, void (*fn)(void *opaque), void *opaque)
+{
+	pthread_mutex_lock(&log->lock);
+	log->written = fn;
+	log->written_opaque = opaque;
+	pthread_mutex_unlock(&log->lock);
 }
 
 /*
@@ -65,13 +124,14 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 		[LOG_WARN] = "warning: ",
 		[LOG_INFO] = "",
 		[LOG_DEBUG] = "debug: "};
-	char line[1024];
+	char line[LOG_MAX_LINE];
 	const size_t room = sizeof(line) - 2; /* for CR LF */
-	size_t used = 0;
+	size_t used = 0, start;
 	int n;
 
 	if (atomic_exchange_explicit(&log->midline, false, memory_order_relaxed))
 		used = put_end(log, line);
+	start = used;
 	if (log->name)
 		n = snprintf(line + used, room - used, "bantam: %s: %s", log->name, tags[level]);
 	else
@@ -80,6 +140,8 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 	n = vsnprintf(line + used, room - used, fmt, args);
 	if (n > 0)
 		used = MIN(used + (size_t)n, room - 1);
+	line[used] = '\n';
+	keep(log, line + start, used + 1 - start);
 	used += put_end(log, line + used);
 	send_line(log->fd, line, used);
 }

@@ -21,5 +21,6 @@ int client_balloon(int argc, char **argv);
 int client_nmi(int argc, char **argv);
 int client_sysrq(int argc, char **argv);
 int client_dump(int argc, char **argv);
+int client_logs(int argc, char **argv);
 
 #endif

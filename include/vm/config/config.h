@@ -144,6 +144,7 @@ struct config {
 	enum end_action on_reboot, on_poweroff, on_panic;
 	uint16_t exit_port;   /* 0: none */
 	bool dry_run;	      /* do not start it */
+	bool detach;	      /* from its caller, once it runs */
 	const char *events;   /* a file, or the number of a descriptor; NULL: none */
 	int events_fd;	      /* that number, or -1 */
 	const char *metrics;  /* a file; NULL: none */

@@ -19,7 +19,7 @@
 
 struct error;
 
-enum { REGISTRY_MAX_NAME = 64 };
+enum { REGISTRY_MAX_NAME = 64, REGISTRY_MAX_PATH = 256 };
 
 /* [A-Za-z0-9._-]{1,64}, not beginning with '.' or '-'. */
 bool registry_name_valid(const char *name);
@@ -44,6 +44,12 @@ void registry_release(struct registry *registry);
 
 /* The address of a VM's socket. -EINVAL, -ENAMETOOLONG with a line. */
 int registry_address(const char *name, struct sockaddr_un *address, struct error *err);
+
+/*
+ * The file with what a detached VM has to say. It stays when the VM ends, until the next one of that
+ * name. -EINVAL, -ENAMETOOLONG with a line.
+ */
+int registry_log_path(const char *name, char *path, size_t size, struct error *err);
 
 /*
  * Calls fn with the name of each running VM, in alphabetical order. Sockets without a VM are

@@ -8,9 +8,16 @@
 #ifndef BANTAM_VM_CORE_LOG_H
 #define BANTAM_VM_CORE_LOG_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "vm/core/base.h"
+
+enum {
+	LOG_KEPT =
+		8192, /* bytes of lines that can be read again; a page is used when it is filled */
+	LOG_MAX_LINE = 1024, /* bytes, with its end */
+};
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -43,6 +50,12 @@ struct log {
 	 */
 	void (*notice)(void *opaque, enum log_notice notice, const char *device, const char *text);
 	void *notice_opaque;
+
+	pthread_mutex_t lock; /* guards what follows */
+	void (*written)(void *opaque);
+	void *written_opaque;
+	uint64_t total;	     /* bytes that were kept since the beginning */
+	char kept[LOG_KEPT]; /* a ring of lines */
 };
 
 void log_init(struct log *log, int fd, enum log_level level, const char *name);
@@ -51,6 +64,15 @@ void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF
 
 /* Tells whoever watches; no line is written. A NULL log has nobody who does. */
 void log_notice(struct log *log, enum log_notice notice, const char *device, const char *text);
+
+/*
+ * Reads the next line from *pos on, which is 0 at first: returns its length, and has it in line,
+ * without its end, as a string; 0 when there is none yet. What is not kept any more is skipped.
+ */
+size_t log_read(struct log *log, uint64_t *pos, char *line, size_t size);
+
+/* Has fn called after each line, on the thread that logs; it must not wait. NULL: nobody. */
+void log_listen(struct log *log, void (*fn)(void *opaque), void *opaque);
 
 /* At most 8 lines a second for each limit, and 60 a minute together. */
 void log_limited(struct log *log, struct log_limit *limit, enum log_level level, const char *fmt,

@@ -168,7 +168,7 @@ static const struct {
 } completions[] = {
 	{"bantam ", "bantam ''",
 		"run pack doctor ps stop reset pause resume wait events console stat top limit "
-		"balloon nmi sysrq dump version help"},
+		"balloon nmi sysrq dump logs version help"},
 	{"bantam d", "bantam d", "doctor dump"},
 	{"bantam run --mem", "bantam run --mem", "--memory"},
 	{"bantam run --on-panic re", "bantam run --on-panic re", "restart"},

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -188,6 +189,67 @@ static void test_reader_has_gone(void **state)
 	signal(SIGPIPE, SIG_DFL);
 }
 
+/* All lines in order while they are kept; then the oldest go, and no half line is read. */
+static void test_lines_are_kept(void **state)
+{
+	struct wire wire;
+	char line[LOG_MAX_LINE], wanted[64];
+	uint64_t pos = 0, other = 0;
+	unsigned int first = 0;
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, "web");
+	assert_int_equal(log_read(&wire.log, &pos, line, sizeof(line)), 0);
+	atomic_store(&wire.log.raw_tty, true);
+	atomic_store(&wire.log.midline, true);
+	log_msg(&wire.log, LOG_DEBUG, "not this");
+	log_msg(&wire.log, LOG_WARN, "one");
+	log_msg(&wire.log, LOG_INFO, "two");
+	assert_int_equal(log_read(&wire.log, &pos, line, sizeof(line)), 25);
+	assert_string_equal(line, "bantam: web: warning: one");
+	assert_int_equal(log_read(&wire.log, &pos, line, sizeof(line)), 16);
+	assert_string_equal(line, "bantam: web: two");
+	assert_int_equal(log_read(&wire.log, &pos, line, sizeof(line)), 0);
+	for (unsigned int i = 0; i < 2000; i++)
+		log_msg(&wire.log, LOG_INFO, "line %u", i);
+	assert_true(log_read(&wire.log, &other, line, sizeof(line)) > 0);
+	assert_int_equal(sscanf(line, "bantam: web: line %u", &first), 1);
+	assert_in_range(first, 2000 - LOG_KEPT / 18, 2000 - LOG_KEPT / 24);
+	for (unsigned int i = first + 1; i < 2000; i++) {
+		snprintf(wanted, sizeof(wanted), "bantam: web: line %u", i);
+		assert_int_equal(log_read(&wire.log, &other, line, sizeof(line)), strlen(wanted));
+		assert_string_equal(line, wanted);
+	}
+	assert_int_equal(log_read(&wire.log, &other, line, sizeof(line)), 0);
+	/* Into less room than it needs */
+	pos = 0;
+	assert_int_equal(log_read(&wire.log, &pos, line, 8), 7);
+	assert_string_equal(line, "bantam:");
+	assert_int_equal(log_read(&wire.log, &pos, line, 8), 7);
+	close_wire(&wire);
+}
+
+static void count_line(void *opaque)
+{
+	++*(unsigned int *)opaque;
+}
+
+static void test_listener(void **state)
+{
+	unsigned int lines = 0;
+	struct wire wire;
+
+	(void)state;
+	open_wire(&wire, LOG_INFO, NULL);
+	log_listen(&wire.log, count_line, &lines);
+	log_msg(&wire.log, LOG_INFO, "one");
+	log_msg(&wire.log, LOG_DEBUG, "not this");
+	log_listen(&wire.log, NULL, NULL);
+	log_msg(&wire.log, LOG_INFO, "two");
+	assert_int_equal(lines, 1);
+	close_wire(&wire);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +259,8 @@ int main(void)
 		cmocka_unit_test(test_limit_of_all),
 		cmocka_unit_test(test_stopped_reader),
 		cmocka_unit_test(test_reader_has_gone),
+		cmocka_unit_test(test_lines_are_kept),
+		cmocka_unit_test(test_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The wire is a pipe. The child writes the VM's name to it when the guest runs; if it ends before,
+ * the parent reads nothing, and ends as the child did, which has said why on the standard error
+ * that both have until then.
+ *
+ * Descriptors that the caller has left open (a pipe of a CI job, say) may be named by options
+ * (/dev/fd/N, fd=N), so they are noted before the fork, and closed when all is open that is going
+ * to be. What a network card was given stays, as it is in use.
+ */
+#include "vm/cli/detach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vm/config/config.h"
+#include "vm/config/exit_code.h"
+#include "vm/control/registry.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
+
+enum { FIRST_FD = STDERR_FILENO + 1, MAX_FDS = 65536 };
+
+static bool is_a_cards(const struct config *config, int fd)
+{
+	for (unsigned int i = 0; i < config->num_nets; i++)
+		for (unsigned int k = 0; k < config->nets[i].num_fds; k++)
+			if (config->nets[i].fds[k] == fd)
+				return true;
+	return false;
+}
+
+/* One poll tells which numbers are open. NULL: no memory. */
+static int *open_fds(const struct config *config)
+{
+	struct rlimit limit;
+	struct pollfd *polls;
+	nfds_t n = MAX_FDS;
+	int *fds = NULL;
+	size_t count = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		n = MIN(n, (nfds_t)limit.rlim_cur);
+	polls = calloc(n, sizeof(*polls));
+	if (!polls)
+		return NULL;
+	for (nfds_t i = 0; i < n; i++)
+		polls[i].fd = (int)i;
+	if (poll(polls, n, 0) >= 0)
+		fds = malloc((n + 1) * sizeof(*fds));
+	for (nfds_t i = FIRST_FD; fds && i < n; i++)
+		if (!(polls[i].revents & POLLNVAL) && !is_a_cards(config, (int)i))
+			fds[count++] = (int)i;
+	if (fds)
+		fds[count] = -1;
+	free(polls);
+	return fds;
+}
+
+/* ---- the parent ---- */
+
+static int ended_by(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return EXIT_HOST;
+	return WIFSIGNALED(status) ? EXIT_BY_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int wait_for(int wire, pid_t child)
+{
+	char name[REGISTRY_MAX_NAME + 1];
+	ssize_t n;
+
+	do
+		n = read(wire, name, sizeof(name) - 1);
+	while (n < 0 && errno == EINTR);
+	close(wire);
+	if (n <= 0)
+		return ended_by(child);
+	name[n] = '\0';
+	return printf("%s\n", name) < 0 || fflush(stdout) ? EXIT_HOST : EXIT_POWEROFF;
+}
+
+/* ---- the child ---- */
+
+static int leave_caller(void)
+{
+	int fd;
+
+	setsid();
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+/* One that is there is an earlier VM's, and somebody may still read it: it is replaced. */
+static int open_log(const char *name, struct error *err)
+{
+	char path[REGISTRY_MAX_PATH];
+	int fd, rc = registry_log_path(name, path, sizeof(path), err);
+
+	if (rc < 0)
+		return rc;
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
+}
+
+static int tell_parent(struct detach *detach, const char *name, struct error *err)
+{
+	ssize_t n;
+
+	do
+		n = write(detach->wire, name, strlen(name));
+	while (n < 0 && errno == EINTR);
+	close(detach->wire);
+	detach->wire = -1;
+	return n < 0 ? error_set(err, -ECANCELED, "%s: whoever started it is gone", name) : 0;
+}
+
+/* What was logged so far, the caller has seen; it is the log's, too. */
+static void replay(struct log *log, int fd)
+{
+	char line[LOG_MAX_LINE];
+	uint64_t pos = 0;
+
+	while (log_read(log, &pos, line, sizeof(line)))
+		dprintf(fd, "%s\n", line);
+}
+
+int detach_running(struct detach *detach, const char *name, struct log *log, struct error *err)
+{
+	int log_fd = open_log(name, err);
+
+	if (log_fd < 0)
+		return log_fd;
+	replay(log, log_fd);
+	dup2(log_fd, STDERR_FILENO);
+	close(log_fd);
+	for (const int *fd = detach->fds; *fd >= 0; fd++)
+		close(*fd);
+	return tell_parent(detach, name, err);
+}
+
+void detach_destroy(struct detach *detach)
+{
+	if (detach->wire >= 0)
+		close(detach->wire);
+	free(detach->fds);
+	*detach = (struct detach){.wire = -1};
+}
+
+int detach_fork(struct detach *detach, const struct config *config, int *code, struct error *err)
+{
+	int wire[2], rc;
+	pid_t child;
+
+	detach->fds = open_fds(config);
+	if (!detach->fds)
+		return error_set_errno(err, -ENOMEM, "--detach");
+	if (pipe2(wire, O_CLOEXEC) < 0)
+		return error_set_errno(err, -errno, "--detach");
+	fflush(NULL);
+	child = fork();
+	rc = -errno;
+	if (child > 0) {
+		close(wire[1]);
+		*code = wait_for(wire[0], child);
+		return 1;
+	}
+	close(wire[0]);
+	if (child < 0) {
+		close(wire[1]);
+		return error_set_errno(err, rc, "--detach");
+	}
+	detach->wire = wire[1];
+	rc = leave_caller();
+	return rc < 0 ? error_set_errno(err, rc, "/dev/null") : 0;
+}
