@@ -174,6 +174,39 @@ def test_logs_are_followed(bantam: Bantam) -> None:
             guest.__exit__()
 
 
+# ---- a service manager --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_notify(bantam: Bantam, tmp_path: Path, kind: str) -> None:
+    address = str(tmp_path / "notify") if kind == "path" else f"\0bantam-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(LIMIT)
+        env = {**os.environ, "NOTIFY_SOCKET": address.replace("\0", "@")}
+        with bantam.start("echo.long", env=env) as guest:
+            assert manager.recv(100) == b"READY=1"
+            guest.send(END)
+            assert manager.recv(100) == b"STOPPING=1"
+            assert guest.status() == OK
+
+
+@pytest.mark.parametrize("address", ["", "@", "/", "/no/such/socket", "vsock:1:2", "x" * 200])
+def test_nobody_to_notify(bantam: Bantam, address: str) -> None:
+    run = bantam.run("hello.long", env={**os.environ, "NOTIFY_SOCKET": address})
+    assert (run.returncode, run.stderr) == (OK, b"")
+
+
+def test_not_ready_before_it_runs(bantam: Bantam, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        env = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        assert bantam.run("hello.long", "-d", "/no/such/file", env=env).returncode == USAGE
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
+
+
 # ---- little of a host ---------------------------------------------------------------------------
 
 

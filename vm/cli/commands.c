@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vm/cli/detach.h"
+#include "vm/cli/notify.h"
 #include "vm/client/verbs.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
@@ -74,6 +75,7 @@ static void on_running(void *opaque, struct vm *vm, const char *name)
 		vm_request_end(vm, VM_END_QUIT);
 		return;
 	}
+	notify_manager("READY=1");
 }
 
 static int run_vm(const struct config *config, struct start *start)
@@ -94,6 +96,7 @@ static int run_vm(const struct config *config, struct start *start)
 		code = exit_code_of(vm, end);
 	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
 		code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
+	notify_manager("STOPPING=1");
 	vm_farewell(vm, end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
