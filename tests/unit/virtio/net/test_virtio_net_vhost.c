@@ -327,6 +327,20 @@ static void test_kicks_are_the_kernels(void **state)
 	assert_false(nf.fake.rx_on[0]);
 }
 
+/* The kernel knows none: neither at the start nor later. */
+static void test_no_limits(void **state)
+{
+	const struct rate_config limit = {.ops = bucket_config_of_rate(5, 0)};
+	struct virtio_net_config config = nf.config;
+	struct virtio_net *vnet = NULL;
+
+	(void)state;
+	assert_int_equal(virtio_net_set_limit(nf.vnet, VIRTIO_NET_TX, &limit), -EOPNOTSUPP);
+	config.limit[VIRTIO_NET_RX] = limit;
+	assert_int_equal(virtio_net_create(&config, &vnet), -EINVAL);
+	assert_null(vnet);
+}
+
 static void test_reset(void **state)
 {
 	(void)state;
@@ -641,6 +655,7 @@ int main(void)
 		TEST(test_starts_with_a_kick),
 		TEST(test_kicks_are_the_kernels),
 		TEST(test_reset),
+		TEST(test_no_limits),
 		{"test_queue_reset/pci-msix", test_queue_reset, set_up, tear_down,
 			(void *)(uintptr_t)RIG_PCI_MSIX},
 		TEST(test_pairs),
