@@ -77,12 +77,13 @@ def test_counts(vm: Start, verb: Callable[..., str], disk_dir: Path, transport: 
         "cd /sys/class/net/eth0/statistics; cat rx_packets rx_bytes tx_packets tx_bytes"
     )
     (queue,) = stat_of(verb)["nets"][0]["queues"]
-    ours = [queue[d][key] for d in ("rx", "tx") for key in ("frames", "bytes")]
-    assert ours[0] >= 20 and ours[2] >= 20
-    # a frame or two may have moved in between
-    for mine, guests in zip(ours, map(int, counted.split())):
-        assert 0 <= mine - guests <= 2000
-    assert queue["rx"]["drops"] == queue["tx"]["drops"] == 0
+    rx_frames, rx_bytes, tx_frames, _ = map(int, counted.split())
+    rx, tx = queue["rx"], queue["tx"]
+    assert rx["frames"] >= 20 and tx["frames"] >= 20
+    # a frame or two may have moved in between; what the network refused, the guest counts as sent
+    assert 0 <= rx["frames"] - rx_frames <= 10 and 0 <= rx["bytes"] - rx_bytes <= 2000
+    assert 0 <= tx["frames"] + tx["drops"] - tx_frames <= 10
+    assert rx["drops"] == 0
 
     # exits and halts
     (first, *_) = stat_of(verb)["vcpus"]
