@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Memory of our own that the start has used and nothing will use again: what is free in the heap,
- * and a part of the stack. What is not ours alone stays: pages of libraries that nobody wrote are in
- * the host's page cache whether we map them or not.
+ * and a part of the stack. What is not ours alone stays: pages of libraries that nobody wrote are
+ * in the host's page cache whether we map them or not.
  */
 #include "vm/trim.h"
 

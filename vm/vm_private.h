@@ -67,14 +67,14 @@ struct vm {
 	struct server *server;	  /* once it runs */
 	struct vm_notices *notices;
 	struct journal *journal; /* or NULL */
-	uint64_t started_ns; /* the first boot, of the timers' clock; 0: not yet */
+	uint64_t started_ns;	 /* the first boot, of the timers' clock; 0: not yet */
 	unsigned int boots;
-	bool paused;		 /* by a command, or by the guest's end */
-	bool paused_by_end;	 /* the latter */
-	bool paused_by_dump;	 /* nobody asked for a pause itself */
-	bool stays_paused;	 /* the machine that is built next */
-	struct vm_dump *dump;	 /* being written, or NULL */
-	uint64_t balloon_target; /* as asked for last */
+	bool paused;		    /* by a command, or by the guest's end */
+	bool paused_by_end;	    /* the latter */
+	bool paused_by_dump;	    /* nobody asked for a pause itself */
+	bool stays_paused;	    /* the machine that is built next */
+	struct vm_dump *dump;	    /* being written, or NULL */
+	uint64_t balloon_target;    /* as asked for last */
 	struct event_source logged; /* a line was */
 	struct follower *followers;
 	void (*running)(void *opaque, struct vm *vm, const char *name);

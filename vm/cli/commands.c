@@ -95,7 +95,7 @@ static int run_vm(const struct config *config, struct start *start)
 	if (!rc)
 		code = exit_code_of(vm, end);
 	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
-		code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
+	code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
 	notify_manager("STOPPING=1");
 	vm_farewell(vm, end, code);
 	vm_destroy(vm);

@@ -39,7 +39,8 @@ static const struct cmdline_default defaults_table[] = {
 		.reason = "no random numbers from CPU jitter, whose self-test is slow too"},
 	{.word = "initcall_blacklist=init_acpi_pm_clocksource",
 		.keys = {"initcall_blacklist", "no-kvmclock", "clocksource", "tsc", "notsc"},
-		.reason = "no test of the ACPI timer as a clock: 20 exits, and kvm-clock is better"},
+		.reason =
+			"no test of the ACPI timer as a clock: 20 exits, and kvm-clock is better"},
 	{.word = "pci=noearly",
 		.keys = {"pci"},
 		.reason = "no search for chipset bugs, which costs many exits"},

@@ -309,7 +309,8 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_OTHER,
 		.brief = "go on in the background once the guest runs, and print the VM's name",
-		.more = "; `bantam console` reaches its console, `bantam logs` prints its messages"},
+		.more = "; `bantam console` reaches its console, `bantam logs` prints its "
+			"messages"},
 	[OPT_DRY_RUN] = {.name = "dry-run",
 		.verbs = RUN,
 		.group = GROUP_OTHER,
@@ -540,7 +541,7 @@ static const struct verb_spec verbs[] = {
 		.operand_vm = true,
 		.brief = "write a guest's memory and registers to a file",
 		.text = "Writes the VM's memory and the registers of its virtual CPUs to FILE, an "
-			"ELF core that gdb and crash open. The VM stands still meanwhile. Pages "
+			"ELF core that gdb opens. The VM stands still meanwhile. Pages "
 			"of zeros take no space."},
 	[VERB_LOGS] = {.name = "logs",
 		.operand = "NAME",

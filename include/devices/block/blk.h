@@ -171,8 +171,8 @@ struct blk_config {
  * Opens and locks: one writer, or any number of readers, among all processes that lock alike
  * (F_OFD_SETLK); the lock goes with close. Refused are, with -EISDIR or -EINVAL, whatever is
  * neither a regular file nor a block device, and what is smaller than a sector (of a device: one of
- * its own); -EBUSY: the lock, or a mounted device. A tail that is no whole sector is left out of the
- * disk, with a warning; the size does not depend on the cache mode. There is a warning for what
+ * its own); -EBUSY: the lock, or a mounted device. A tail that is no whole sector is left out of
+ * the disk, with a warning; the size does not depend on the cache mode. There is a warning for what
  * looks like an image of another format, too. err names the path, what is wrong and what to try.
  * config is not needed afterwards.
  */

@@ -149,8 +149,8 @@ struct control_job *control_submit(struct control *control, const struct control
 void control_cancel(struct control_job *job);
 
 /*
- * For commands. Values for the result, then its end. The job is gone when done or fail return. Where
- * emit finds the client gone, the job is cancelled later, by the loop.
+ * For commands. Values for the result, then its end. The job is gone when done or fail return.
+ * Where emit finds the client gone, the job is cancelled later, by the loop.
  */
 void control_put_flag(struct control_job *job, const char *key, bool value);
 void control_put_number(struct control_job *job, const char *key, uint64_t value);

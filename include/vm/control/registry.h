@@ -46,8 +46,8 @@ void registry_release(struct registry *registry);
 int registry_address(const char *name, struct sockaddr_un *address, struct error *err);
 
 /*
- * The file with what a detached VM has to say. It stays when the VM ends, until the next one of that
- * name. -EINVAL, -ENAMETOOLONG with a line.
+ * The file with what a detached VM has to say. It stays when the VM ends, until the next one of
+ * that name. -EINVAL, -ENAMETOOLONG with a line.
  */
 int registry_log_path(const char *name, char *path, size_t size, struct error *err);
 

@@ -8,7 +8,8 @@
  * latest that was acknowledged when a flush was submitted that has succeeded since, or that was
  * acknowledged as durable. No version of the sector that may be found may be older.
  *
- * With --seeds FIRST COUNT other lives are lived, and the moments are counted (tests/tools/torture).
+ * With --seeds FIRST COUNT other lives are lived, and the moments are counted
+ * (tests/tools/torture).
  */
 #include <inttypes.h>
 #include <setjmp.h>
