@@ -68,7 +68,7 @@ uses.vcpu/cpuid       := vm/core
 uses.vcpu             := vm/core vm/kvm vcpu/cpuid
 uses.vm/config        := vm/core vcpu/cpuid
 uses.vm/control       := vm/core
-uses.vm/client        := vm/core devices/char vm/config vm/control vcpu/cpuid
+uses.vm/client        := vm/core devices/char devices/net vm/config vm/control vcpu/cpuid
 uses.vm/dump          := vm/core
 
 below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
@@ -326,7 +326,7 @@ lint:
 
 # ---- installing ------------------------------------------------------------------------------
 # They have one page together; each name leads to it.
-CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump logs
+CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump logs disk net
 MAN_PAGES := $(patsubst Documentation/man/%.scd,$(O)/man/%,$(sort $(wildcard Documentation/man/*.scd)))
 $(O)/man/%: Documentation/man/%.scd
 	@mkdir -p $(@D)

@@ -153,6 +153,16 @@ void virtio_device_resume(struct virtio_device *vdev)
 	virtio_device_unlock(vdev);
 }
 
+void *virtio_device_opaque(const struct virtio_device *vdev)
+{
+	return vdev->config.opaque;
+}
+
+void virtio_device_rename(struct virtio_device *vdev, const char *name)
+{
+	vdev->config.name = name;
+}
+
 void virtio_device_lock(struct virtio_device *vdev)
 {
 	pthread_mutex_lock(&vdev->lock);
@@ -208,11 +218,6 @@ uint32_t virtio_device_cfg_size(const struct virtio_device *vdev)
 struct log *virtio_device_log(const struct virtio_device *vdev)
 {
 	return vdev->config.log;
-}
-
-void *virtio_device_opaque(const struct virtio_device *vdev)
-{
-	return vdev->config.opaque;
 }
 
 bool virtio_device_running(const struct virtio_device *vdev)

@@ -146,6 +146,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.balloon_target = vm->balloon_target,
 		.nets = vm->nets,
 		.console = vm->console,
+		.ejected = vm_hotplug_ejected,
 		.vcpu_ended = on_vcpu_end,
 		.exit_port = on_exit_port,
 		.opaque = vm,
@@ -494,6 +495,7 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		machine_destroy(vm->machine);
 		vm->machine = NULL;
 		vm_forget_pause(vm);
+		vm_hotplug_settle(vm);
 	} while (!rc && action == END_RESTART);
 	return rc;
 }

@@ -16,6 +16,7 @@
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
 #include "vm/core/log.h"
+#include "vm/machine/machine.h"
 #include "vm/vm.h"
 
 struct chardev;
@@ -79,6 +80,7 @@ struct vm {
 	struct follower *followers;
 	void (*running)(void *opaque, struct vm *vm, const char *name);
 	void *running_opaque;
+	uint32_t leaving_disks, leaving_nets; /* by index: the guest was asked for them */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
@@ -160,6 +162,10 @@ void vm_limit_start(struct control_job *job, void *vm);
 /* Name, process, state and so on, as values of a result. */
 void vm_put_status(struct control_job *job, const struct vm *vm);
 
+/* vm_hotplug.c: what machine_env calls; and between two boots, devices that are leaving go. */
+void vm_hotplug_ejected(void *vm, enum machine_device_kind kind, unsigned int index);
+void vm_hotplug_settle(struct vm *vm);
+
 /* vm_commands.c, and a file for each family of commands */
 extern const struct control_command vm_commands[];
 extern const unsigned int vm_num_commands;
@@ -168,6 +174,7 @@ extern const struct control_family vm_balloon_family;
 extern const struct control_family vm_inject_family;
 extern const struct control_family vm_dump_family;
 extern const struct control_family vm_log_family;
+extern const struct control_family vm_disk_family, vm_net_family;
 
 /* vm_log.c: those who follow the log hear of new lines. */
 void vm_log_open(struct vm *vm);

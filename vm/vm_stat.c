@@ -142,15 +142,15 @@ const struct control_field vm_limit_fields[VM_LIMIT_FIELDS] = {
 	[ARG_VALUES + LIMIT_OPS_ONCE] = {"ops_once", CONTROL_NUMBER, false},
 };
 
-static int parse_direction(
-	const struct control_job *job, enum limit_direction *direction, struct error *err)
+static int parse_direction(const struct vm *vm, const struct control_job *job,
+	enum limit_direction *direction, struct error *err)
 {
 	const struct control_value *arg = &job->args[ARG_DIRECTION];
 	const bool rx = arg->given && !strcmp(arg->text, "rx");
 	const bool tx = arg->given && !strcmp(arg->text, "tx");
 
 	*direction = tx ? LIMIT_TX : LIMIT_RX;
-	if (machine_is_card(job->args[ARG_DEVICE].text) ? rx || tx : !arg->given)
+	if (machine_is_card(vm->machine, job->args[ARG_DEVICE].text) ? rx || tx : !arg->given)
 		return 0;
 	return error_set(err, -EINVAL, "direction: a card has rx and tx, a disk has none");
 }
@@ -161,7 +161,7 @@ void vm_limit_start(struct control_job *job, void *opaque)
 	enum limit_direction direction;
 	struct vm *vm = opaque;
 	struct error err;
-	int rc = parse_direction(job, &direction, &err);
+	int rc = parse_direction(vm, job, &direction, &err);
 
 	for (enum limit_value v = 0; v < NUM_LIMIT_VALUES; v++) {
 		change.given[v] = job->args[ARG_VALUES + v].given;

@@ -41,8 +41,21 @@ static int open_error(int rc, const char *path, bool read_only, struct error *er
 	return error_set_errno(err, rc, "%s", path);
 }
 
-/* Sets fd and is_device; fd is closed again when it is no disk. */
-static int open_path(struct blk_image *image, const char *path, struct stat *st, struct error *err)
+/* A copy of a descriptor that somebody else has opened. */
+static int take_fd(const struct blk_image *image, int fd, const char *path, struct error *err)
+{
+	const int flags = fcntl(fd, F_GETFL), mode = flags & O_ACCMODE;
+
+	if (flags < 0)
+		return error_set_errno(err, -errno, "%s", path);
+	if ((flags & O_PATH) || (mode != O_RDWR && !(mode == O_RDONLY && image->read_only)))
+		return error_set(err, -EACCES, "%s was not opened for %s", path,
+			image->read_only ? "reading" : "writing");
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
+}
+
+static int open_named(struct blk_image *image, const char *path, struct stat *st, struct error *err)
 {
 	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (image->read_only ? O_RDONLY : O_RDWR);
 	int rc;
@@ -55,9 +68,21 @@ static int open_path(struct blk_image *image, const char *path, struct stat *st,
 	/* Exclusive against mounts and the like, which know no locks. */
 	if (S_ISBLK(st->st_mode) && !image->read_only)
 		flags |= O_EXCL;
-	image->fd = open(path, flags);
-	if (image->fd < 0)
-		return open_error(-errno, path, image->read_only, err);
+	rc = open(path, flags);
+	return rc < 0 ? open_error(-errno, path, image->read_only, err) : rc;
+}
+
+/* Sets fd and is_device; fd is closed again when it is no disk. */
+static int open_path(struct blk_image *image, const struct blk_config *config, struct stat *st,
+	struct error *err)
+{
+	const char *path = config->path;
+	int rc = config->fds ? take_fd(image, config->fds[0], path, err)
+			     : open_named(image, path, st, err);
+
+	if (rc < 0)
+		return rc;
+	image->fd = rc;
 	rc = fstat(image->fd, st) < 0 ? error_set_errno(err, -errno, "%s", path)
 				      : check_type(st->st_mode, path, err);
 	if (!rc && fcntl(image->fd, F_SETFL, 0) < 0)
@@ -74,18 +99,22 @@ static int open_path(struct blk_image *image, const char *path, struct stat *st,
  * which O_DIRECT cannot write without making the file longer. And the kernel tells each open file
  * of lost data once: a write with RWF_DSYNC that fails may have been told what a flush should hear.
  */
-static int open_plain(
-	struct blk_image *image, const char *path, const struct stat *st, struct error *err)
+static int open_plain(struct blk_image *image, const struct blk_config *config,
+	const struct stat *st, struct error *err)
 {
 	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	const char *path = config->path;
 	struct stat now;
 	int fd;
 
 	if (image->read_only && image->block <= image->unit)
 		return 0;
-	fd = open(path, flags | (image->read_only ? O_RDONLY : O_RDWR));
+	fd = config->fds ? take_fd(image, config->fds[1], path, err)
+			 : open(path, flags | (image->read_only ? O_RDONLY : O_RDWR));
 	if (fd < 0)
-		return error_set_errno(err, -errno, "%s: cannot be opened twice", path);
+		return config->fds
+			       ? fd
+			       : error_set_errno(err, -errno, "%s: cannot be opened twice", path);
 	if (fstat(fd, &now) < 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino) {
 		close(fd);
 		return error_set(err, -ESTALE, "%s was replaced while it was being opened", path);
@@ -136,7 +165,7 @@ static int set_direct(struct blk_image *image, const struct blk_config *config,
 	image->block = direct.block;
 	image->align = direct.align;
 	image->sync_writes = direct.write_through;
-	return open_plain(image, config->path, st, err);
+	return open_plain(image, config, st, err);
 }
 
 /* A device moves its own blocks alone, with O_DIRECT or without. */
@@ -165,6 +194,21 @@ static void set_info(struct blk_image *image, const struct stat *st, struct blk_
 	info->discard_granularity = info->physical_block;
 	info->read_only = image->read_only;
 	info->write_cache = !image->sync_writes;
+}
+
+int blk_image_grow(struct blk_image *image, uint64_t size)
+{
+	struct stat st;
+
+	if (image->read_only)
+		return -EROFS;
+	if (image->is_device)
+		return -ENOTSUP;
+	if (fstat(image->fd, &st) < 0)
+		return -errno;
+	if (size < (uint64_t)st.st_size || size > INT64_MAX)
+		return -EINVAL;
+	return ftruncate(image->fd, (off_t)size) < 0 ? -errno : 0;
 }
 
 int blk_image_size(struct blk_image *image, uint64_t *size, uint64_t *usable)
@@ -215,7 +259,7 @@ int blk_image_open(struct blk_image *image, const struct blk_config *config, str
 		.sync_writes = config->cache == BLK_CACHE_WRITETHROUGH,
 		.never_sync = config->cache == BLK_CACHE_UNSAFE,
 	};
-	rc = open_path(image, config->path, &st, err);
+	rc = open_path(image, config, &st, err);
 	if (rc)
 		return rc;
 	set_unit(image);

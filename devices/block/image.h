@@ -32,6 +32,9 @@ void blk_image_close(struct blk_image *image);
 /* Bytes now, and how many of them from the start are whole sectors; or -errno. */
 int blk_image_size(struct blk_image *image, uint64_t *size, uint64_t *usable);
 
+/* Makes a file longer: 0, or -errno; see struct blk_ops. */
+int blk_image_grow(struct blk_image *image, uint64_t size);
+
 /* Whether all of it can go to the kernel as it is. -EINVAL: the iovecs are not len bytes. */
 int blk_image_aligned(const struct blk_image *image, const struct blk_request *req);
 

@@ -119,6 +119,13 @@ static int raw_refresh(struct blk *blk)
 	return 1;
 }
 
+static int raw_grow(struct blk *blk, uint64_t size)
+{
+	int rc = blk_image_grow(&to_raw(blk)->image, size);
+
+	return rc < 0 ? rc : MIN(raw_refresh(blk), 0);
+}
+
 static void raw_close(struct blk *blk)
 {
 	struct blk_raw *raw = to_raw(blk);
@@ -144,6 +151,7 @@ static const struct blk_ops raw_ops = {
 	.drain = raw_drain,
 	.capacity = raw_capacity,
 	.refresh = raw_refresh,
+	.grow = raw_grow,
 	.close = raw_close,
 };
 

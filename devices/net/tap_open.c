@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -325,4 +326,24 @@ int tap_open(struct net_tap *tap, const struct net_tap_config *config, struct er
 	if (!config->num_fds && net_tap_is_pattern(config->ifname))
 		log_msg(tap->log, LOG_INFO, "the guest's network is %s", tap->name);
 	return 0;
+}
+
+int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct error *err)
+{
+	struct net_tap *tap = calloc(1, sizeof(*tap) + num * sizeof(tap->queues[0]));
+	int rc;
+
+	if (!tap)
+		return error_set_errno(err, -ENOMEM, "tap");
+	tap->sys = &tap_sys_host;
+	tap->num_queues = num;
+	for (unsigned int i = 0; i < num; i++)
+		tap->queues[i].source.fd = -1;
+	rc = open_queues(tap, ifname, err);
+	for (unsigned int i = 0; rc == 0 && i < num; i++)
+		fds[i] = tap->queues[i].source.fd;
+	if (rc < 0)
+		tap_close_queues(tap);
+	free(tap);
+	return rc;
 }

@@ -115,6 +115,10 @@ static void drive(struct pci_function *fn, bool level)
 
 void pci_intx_set(struct pci_function *fn, bool level)
 {
+	if (!fn->bus) {
+		fn->intx_asserted = level;
+		return;
+	}
 	pthread_mutex_lock(&fn->bus->intx_lock);
 	fn->intx_asserted = level;
 	drive(fn, level && !fn->intx_disabled);

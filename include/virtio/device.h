@@ -162,6 +162,9 @@ void virtio_device_destroy(struct virtio_device *vdev);
 void virtio_device_pause(struct virtio_device *vdev);
 void virtio_device_resume(struct virtio_device *vdev);
 
+/* Another name for the log, which outlives the device. With the lock. */
+void virtio_device_rename(struct virtio_device *vdev, const char *name);
+
 void virtio_device_lock(struct virtio_device *vdev);
 void virtio_device_unlock(struct virtio_device *vdev);
 

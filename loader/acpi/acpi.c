@@ -7,6 +7,7 @@
  *                -> MCFG
  *                -> SSDT (processors, cpus.c)
  *                -> SSDT (virtio over MMIO)
+ *                -> SSDT (slots of PCI whose functions come and go, hotplug.c)
  *
  * Everything is composed in a host buffer the size of the window, with the addresses it is going
  * to have, and copied to the guest at the end in one piece. Tables are written field by field with
@@ -271,6 +272,8 @@ static void build_all(struct tables *t, const struct acpi_config *config)
 	entries[n++] = tables_build_cpus(t, config->num_cpus);
 	if (config->virtio_mmio)
 		entries[n++] = build_ssdt(t, config->virtio_mmio);
+	if (config->hotplug_slots)
+		entries[n++] = tables_build_hotplug(t, config->hotplug_slots);
 	build_rsdp(t, rsdp, build_xsdt(t, entries, n));
 }
 

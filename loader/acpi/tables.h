@@ -38,5 +38,7 @@ void tables_finish(
 
 /* A table with an object for each processor, by the ids of the MADT; returns its offset. */
 uint64_t tables_build_cpus(struct tables *t, unsigned int num_cpus);
+/* One with the slots of PCI whose functions come and go, a bit each. */
+uint64_t tables_build_hotplug(struct tables *t, uint32_t slots);
 
 #endif

@@ -35,6 +35,7 @@ struct world {
 	struct control *control;
 	struct server *server;
 	struct control_command commands[MAX_COMMANDS];
+	unsigned int num_commands;
 	unsigned int jobs; /* kept */
 	int clients[MAX_CLIENTS];
 };
@@ -112,23 +113,32 @@ static void cancel(struct control_job *job, void *vm)
 		((struct world *)vm)->jobs--;
 }
 
+/* With the same names and arguments, and functions that touch no VM. */
+static void take(struct world *w, const struct control_command *commands, unsigned int num)
+{
+	CHECK(w->num_commands + num <= MAX_COMMANDS);
+	for (unsigned int i = 0; i < num; i++) {
+		struct control_command *command = &w->commands[w->num_commands++];
+
+		*command = commands[i];
+		command->start = start;
+		command->cancel = cancel;
+		if (command->event)
+			command->event = event;
+	}
+}
+
 static void build(struct world *w)
 {
-	struct control_config control = {.commands = w->commands,
-		.num_commands = vm_num_commands,
-		.vm = w,
-		.clock = &w->clock.clock};
+	struct control_config control = {
+		.commands = w->commands, .vm = w, .clock = &w->clock.clock};
 	struct server_config server = {.name = "fuzz", .clock = &w->clock.clock};
 
-	CHECK(vm_num_commands <= MAX_COMMANDS);
+	take(w, vm_commands, vm_num_commands);
+	take(w, vm_disk_family.commands, vm_disk_family.num_commands);
+	take(w, vm_net_family.commands, vm_net_family.num_commands);
+	control.num_commands = w->num_commands;
 	fake_clock_init(&w->clock);
-	for (unsigned int i = 0; i < vm_num_commands; i++) {
-		w->commands[i] = vm_commands[i];
-		w->commands[i].start = start;
-		w->commands[i].cancel = cancel;
-		if (w->commands[i].event)
-			w->commands[i].event = event;
-	}
 	CHECK(event_loop_create(&w->loop) == 0);
 	CHECK(control_create(&control, &w->control) == 0);
 	server.control = w->control;

@@ -172,6 +172,8 @@ static struct virtio_blk *allocate(const struct virtio_blk_config *config, uint1
 		return NULL;
 	vblk->allocated = bytes;
 	vblk->blk = config->blk;
+	vblk->loop = config->loop;
+	vblk->logical_block = config->blk->info.logical_block;
 	vblk->name = config->name;
 	vblk->log = config->log;
 	vblk->queue_size = queue_size;
@@ -235,4 +237,34 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_devi
 	virtio_device_unlock(vdev);
 	*ret = vdev;
 	return 0;
+}
+
+static void put_in(struct virtio_blk *vblk, struct blk *blk, const char *name)
+{
+	virtio_device_lock(vblk->vdev);
+	vblk->blk = blk;
+	vblk->name = name;
+	virtio_device_rename(vblk->vdev, name);
+	set_capacity(vblk);
+	virtio_device_config_changed(vblk->vdev);
+	virtio_device_unlock(vblk->vdev);
+}
+
+int virtio_blk_swap(struct virtio_device *vdev, struct blk *blk, const char *name)
+{
+	struct virtio_blk *vblk = virtio_device_opaque(vdev);
+	struct blk *old = vblk->blk;
+	int rc;
+
+	if (blk->info.read_only != old->info.read_only ||
+		blk->info.logical_block > vblk->logical_block)
+		return -EINVAL;
+	virtio_device_pause(vdev);
+	rc = blk_attach(blk, vblk->loop, &listener, vblk);
+	if (!rc) {
+		put_in(vblk, blk, name);
+		blk_detach(old);
+	}
+	virtio_device_resume(vdev);
+	return rc;
 }

@@ -35,8 +35,8 @@ struct vblk_request {
 struct virtio_blk {
 	/* Constant */
 	struct virtio_device *vdev;
-	struct blk *blk;
-	const char *name;
+	struct event_loop *loop;
+	uint32_t logical_block; /* as the driver knows it */
 	struct log *log;
 	uint64_t features;
 	uint16_t queue_size;
@@ -49,6 +49,8 @@ struct virtio_blk {
 	struct log_limit limit;
 
 	/* Guarded by the device's lock */
+	struct blk *blk;
+	const char *name;
 	uint64_t sectors;
 	uint32_t write_flags; /* of writes: BLK_FUA or 0 */
 	uint32_t answered;    /* a bit per queue that has something to publish */

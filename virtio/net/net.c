@@ -133,8 +133,10 @@ static void kick(void *opaque, unsigned int q)
 		net_negotiated(vnet, VIRTIO_NET_F_MQ) ? vnet->config.max_pairs : 1;
 
 	tell_net(vnet);
-	if (q < 2 * pairs && vnet->vhost)
+	if (q < 2 * pairs && vnet->vhost && !vnet->config.down)
 		net_vhost_kick(vnet, q);
+	else if (q < 2 * pairs && vnet->vhost)
+		return; /* the cable is out */
 	else if (q < 2 * pairs && q % 2 == 0)
 		net_rx_run(&vnet->pair[q / 2].rx);
 	else if (q < 2 * pairs)
@@ -210,7 +212,7 @@ static void on_writable(void *opaque, unsigned int queue)
 
 void net_link_changed(struct virtio_net *vnet)
 {
-	const bool up = vnet->net->ops->link(vnet->net);
+	const bool up = !vnet->config.down && vnet->net->ops->link(vnet->net);
 
 	if (up == vnet->link_up)
 		return;
@@ -218,6 +220,19 @@ void net_link_changed(struct virtio_net *vnet)
 	log_msg(vnet->config.log, LOG_DEBUG, "%s: the cable is %s", vnet->config.name,
 		up ? "plugged in" : "unplugged");
 	virtio_device_config_changed(vnet->vdev);
+}
+
+void virtio_net_set_link(struct virtio_net *vnet, bool up)
+{
+	virtio_device_lock(vnet->vdev);
+	vnet->config.down = !up;
+	for (unsigned int q = 0; !up && vnet->vhost && q < 2 * vnet->config.max_pairs; q++)
+		net_vhost_stop(vnet, q);
+	net_link_changed(vnet);
+	for (unsigned int q = 0; q < 2 * vnet->config.max_pairs; q++)
+		if (virtio_device_running(vnet->vdev) && virtio_device_queue_usable(vnet->vdev, q))
+			virtio_device_kick_again(vnet->vdev, q);
+	virtio_device_unlock(vnet->vdev);
 }
 
 static void on_link_changed(void *opaque)
@@ -333,7 +348,7 @@ static bool init(struct virtio_net *vnet, const struct virtio_net_config *config
 	vnet->net = config->net;
 	vnet->offered = offered(vnet);
 	memcpy(vnet->mac, config->mac, sizeof(vnet->mac));
-	vnet->link_up = vnet->net->ops->link(vnet->net);
+	vnet->link_up = !config->down && vnet->net->ops->link(vnet->net);
 	vnet->settle = (struct timer){.fn = net_tx_settle, .opaque = vnet};
 	vnet->buffers = malloc((config->max_pairs + 1) * (size_t)NET_MAX_FRAME);
 	if (!vnet->buffers)

@@ -304,7 +304,7 @@ static enum result step(struct net_rx *rx)
 
 static bool in_use(const struct net_rx *rx)
 {
-	return rx->pair < rx->vnet->pairs &&
+	return rx->pair < rx->vnet->pairs && !rx->vnet->config.down &&
 	       virtio_device_queue_usable(rx->vnet->vdev, queue_of(rx));
 }
 

@@ -71,8 +71,8 @@ static bool handle(void *opaque, unsigned int q, struct virtq_chain *chain)
 		virtio_device_unpop(vnet->vdev, q, chain);
 		return false;
 	}
-	/* 5.1.6.5.5: pairs that are not in use send nothing. */
-	if (pair < vnet->pairs && !transmit(vnet, pair, chain)) {
+	/* 5.1.6.5.5: pairs that are not in use send nothing; nor does a card without its cable. */
+	if (pair < vnet->pairs && !vnet->config.down && !transmit(vnet, pair, chain)) {
 		vnet->pair[pair].tx_blocked = true;
 		virtio_device_unpop(vnet->vdev, q, chain);
 		return false;

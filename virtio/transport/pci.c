@@ -201,17 +201,19 @@ int virtio_pci_create(const struct virtio_pci_config *config, struct virtio_pci 
 	rc = create_irq(vpci, config);
 	if (rc < 0)
 		goto free_vpci;
-	rc = pci_bus_add(config->bus, &vpci->fn, config->slot);
-	if (rc < 0)
-		goto destroy_irq;
 	virtio_device_attach(config->vdev, &transport_ops, vpci);
 	virtio_device_lock(vpci->vdev);
 	vpci_default(vpci);
 	virtio_device_unlock(vpci->vdev);
+	/* A guest that runs may be at it at once. */
+	rc = pci_bus_add(config->bus, &vpci->fn, config->slot);
+	if (rc < 0)
+		goto destroy_irq;
 	*ret = vpci;
 	return 0;
 
 destroy_irq:
+	virtio_device_attach(config->vdev, NULL, NULL);
 	vpci_irq_destroy(vpci->irq);
 free_vpci:
 	free(vpci);

@@ -203,6 +203,8 @@ int command_main(int argc, char **argv)
 		[VERB_SYSRQ] = client_sysrq,
 		[VERB_DUMP] = client_dump,
 		[VERB_LOGS] = client_logs,
+		[VERB_DISK] = client_disk,
+		[VERB_NET] = client_net,
 		[VERB_VERSION] = command_version,
 		[VERB_HELP] = command_help,
 		[VERB_COMPLETION] = command_completion,

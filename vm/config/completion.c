@@ -202,9 +202,11 @@ static void zsh_verb(FILE *out, enum verb verb)
 	if (spec->operand_file) {
 		fputs(" \\\n\t\t\t'1:kernel:_files'", out);
 	} else if (spec->operand_choices) {
-		fputs(" \\\n\t\t\t'1:shell:(", out);
+		fprintf(out, " \\\n\t\t\t'1:%s:(", spec->operand_vm ? "action" : "shell");
 		print_words(out, spec->operand_choices);
 		fputs(")'", out);
+		if (spec->operand_vm)
+			fputs(" \\\n\t\t\t'2:VM:_bantam_vms'", out);
 	} else if (spec->operand_vm) {
 		fputs(" \\\n\t\t\t'*:VM:_bantam_vms'", out);
 	} else if (verb == VERB_HELP) {
@@ -316,9 +318,9 @@ static void fish_verb(FILE *out, enum verb verb)
 	fputs(" -a '", out);
 	if (spec->operand_choices)
 		print_words(out, spec->operand_choices);
-	else if (spec->operand_vm)
+	if (spec->operand_vm)
 		fputs("(bantam ps --quiet 2>/dev/null)", out);
-	else
+	else if (!spec->operand_choices)
 		print_verb_words(out);
 	fputs("'\n", out);
 }

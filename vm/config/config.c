@@ -162,6 +162,17 @@ static int set_transport(struct config *config, const char *value, struct error 
 	return MIN(r, 0);
 }
 
+static int set_hotplug(struct config *config, const char *value, struct error *err)
+{
+	uint64_t n;
+
+	if (config_parse_number(value, &n) || n > CONFIG_MAX_HOTPLUG_SLOTS)
+		return error_set(err, -EINVAL, "--hotplug: '%s' is not a number from 0 to %d",
+			value, CONFIG_MAX_HOTPLUG_SLOTS);
+	config->hotplug = (unsigned int)n;
+	return 0;
+}
+
 static int set_rng(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
@@ -294,6 +305,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_RNG] = set_rng,
 	[OPT_BALLOON] = set_balloon,
 	[OPT_TRANSPORT] = set_transport,
+	[OPT_HOTPLUG] = set_hotplug,
 	[OPT_ON_REBOOT] = set_on_reboot,
 	[OPT_ON_POWEROFF] = set_on_poweroff,
 	[OPT_ON_PANIC] = set_on_panic,

@@ -75,6 +75,13 @@ static int set_serial(void *opaque, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_id(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	return config_parse_id("--disk", value, &disk->id, err);
+}
+
 static int set_queues(void *opaque, const char *value, struct error *err)
 {
 	struct disk_config *disk = opaque;
@@ -93,6 +100,7 @@ static const struct config_key disk_keys[] = {
 	{"aio", true, set_aio},
 	{"format", true, set_format},
 	{"serial", true, set_serial},
+	{"id", true, set_id},
 	{"queues", true, set_queues},
 	{"iothread", false, set_iothread},
 };

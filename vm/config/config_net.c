@@ -47,6 +47,13 @@ static int set_mac(void *opaque, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_id(void *opaque, const char *value, struct error *err)
+{
+	struct net_config *net = opaque;
+
+	return config_parse_id("--net", value, &net->id, err);
+}
+
 static int set_mtu(void *opaque, const char *value, struct error *err)
 {
 	struct net_config *net = opaque;
@@ -285,6 +292,7 @@ static int set_vhost(void *opaque, const char *value, struct error *err)
 static const struct config_key net_keys[] = {
 	{"mac", true, set_mac},
 	{"mtu", true, set_mtu},
+	{"id", true, set_id},
 	{"hostfwd", true, set_hostfwd},
 	{"dns", true, set_dns},
 	{"restrict", false, set_restrict},

@@ -3,6 +3,7 @@
  * What the values of several options are made of: words of a list, words behind commas, and where a
  * stream of characters leads.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +63,21 @@ int config_parse_where(
 		return error_set(err, -EINVAL,
 			"--%s: '%s' is not one of %snull, pty, file:PATH, unix:PATH",
 			option_spec(id)->name, value, id == OPT_SERIAL ? "stdio, " : "");
+	return 0;
+}
+
+int config_parse_id(const char *option, const char *value, const char **ret, struct error *err)
+{
+	static const char ok[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	const size_t len = strlen(value);
+
+	if (!isalnum((unsigned char)*value) || strspn(value, ok) != len ||
+		len > CONFIG_MAX_DEVICE_ID)
+		return error_set(err, -EINVAL,
+			"%s: id: '%s' is not a word of up to %d letters, digits, '.', '_' and '-'",
+			option, value, CONFIG_MAX_DEVICE_ID);
+	*ret = value;
 	return 0;
 }
 

@@ -18,7 +18,8 @@
 #define JSON                                                                                       \
 	(VERB_BIT(VERB_PS) | VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_EVENTS) |   \
 		VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP) | VERB_BIT(VERB_LIMIT) |                  \
-		VERB_BIT(VERB_BALLOON) | VERB_BIT(VERB_DUMP))
+		VERB_BIT(VERB_BALLOON) | VERB_BIT(VERB_DUMP) | DEVICES)
+#define DEVICES (VERB_BIT(VERB_DISK) | VERB_BIT(VERB_NET))
 
 static const char *const end_actions[] = {
 	[END_EXIT] = "exit", [END_RESTART] = "restart", [END_PAUSE] = "pause", NULL};
@@ -41,6 +42,8 @@ static const char *const boots[] = {[BOOT_AUTO] = "auto",
 	NULL};
 static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on", NULL};
 static const char *const smbios_keys[] = {"serial=", "oem=", NULL};
+static const char *const disk_actions[] = {"list", "add", "remove", "swap", "resize", NULL};
+static const char *const net_actions[] = {"list", "add", "remove", "link", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
@@ -266,6 +269,13 @@ static const struct option_spec options[] = {
 		.group = GROUP_DEVICES,
 		.brief = "how the guest reaches its virtio devices",
 		.more = ": pci (default), mmio, or mmio-cmdline for kernels without ACPI"},
+	[OPT_HOTPLUG] = {.name = "hotplug",
+		.value = "N",
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "free slots for disks and networks that are added later",
+		.more = ": 1 to 31, over PCI; by default 0, without hot-plug. Each costs a boot "
+			"a moment; after a reboot there are as many again"},
 	[OPT_ON_REBOOT] = {.name = "on-reboot",
 		.value = "ACTION",
 		.choices = end_actions,
@@ -338,16 +348,19 @@ static const struct option_spec options[] = {
 	[OPT_TIMEOUT] = {.short_name = 't',
 		.name = "timeout",
 		.value = "SECONDS",
-		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_BALLOON),
+		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_BALLOON) |
+			 DEVICES,
 		.group = GROUP_OTHER,
 		.brief = "how long to wait",
 		.more = "; 0 means without a limit. After that, stop ends the guest by force "
-			"(default 30), wait and balloon give up (default 0)"},
+			"(default 30), wait and balloon give up (default 0), and so does "
+			"remove (default 10)"},
 	[OPT_FORCE] = {.short_name = 'f',
 		.name = "force",
-		.verbs = VERB_BIT(VERB_STOP),
+		.verbs = VERB_BIT(VERB_STOP) | DEVICES,
 		.group = GROUP_OTHER,
-		.brief = "end the guest at once, without a shutdown"},
+		.brief = "do not wait for the guest",
+		.more = ": stop ends it at once, remove takes the device away"},
 	[OPT_EVENT] = {.name = "event",
 		.value = "EVENT",
 		.verbs = VERB_BIT(VERB_WAIT),
@@ -510,8 +523,8 @@ static const struct verb_spec verbs[] = {
 		.operand = "NAME DEVICE [KEY=VALUE...|off]",
 		.operand_vm = true,
 		.brief = "change the limits of a disk or network card",
-		.text = "Changes the limits of disk0, disk1..., net0..., in the order of the "
-			"--disk and --net options: bandwidth=SIZE, iops=N for a disk, "
+		.text = "Changes the limits of a disk or card, by its id (disk0, net0...): "
+			"bandwidth=SIZE, iops=N for a disk, "
 			"rx-bandwidth=SIZE, "
 			"tx-bandwidth=SIZE, rx-pps=N, tx-pps=N for a card, each with -burst and "
 			"-once as in --disk. Limits that are not named stay; off removes all. "
@@ -550,6 +563,23 @@ static const struct verb_spec verbs[] = {
 		.text = "Prints Bantam's messages about a VM: of one that was started with "
 			"--detach all of them, also after its end, of others that run the last 8 "
 			"KiB."},
+	[VERB_DISK] = {.name = "disk",
+		.operand = "ACTION NAME [...]",
+		.operand_vm = true,
+		.operand_choices = disk_actions,
+		.brief = "add, remove, swap or resize a VM's disks",
+		.text = "list NAME; add NAME FILE[,...], as --disk takes it, prints the disk's id; "
+			"remove NAME ID waits until the guest has let go of the disk; swap NAME ID "
+			"FILE puts another file behind it; resize NAME ID [SIZE] makes its file "
+			"larger, or tells the guest that it is."},
+	[VERB_NET] = {.name = "net",
+		.operand = "ACTION NAME [...]",
+		.operand_vm = true,
+		.operand_choices = net_actions,
+		.brief = "add or remove a VM's networks, or unplug them",
+		.text = "list NAME; add NAME NETWORK, as --net takes it, prints the network's id; "
+			"remove NAME ID waits until the guest has let go of the card; link NAME ID "
+			"up|down plugs its cable in or out."},
 	[VERB_VERSION] = {.name = "version",
 		.aliases = {"--version", "-V"},
 		.brief = "print the version",

@@ -22,22 +22,25 @@ struct disk_thread {
 };
 
 struct disk {
+	bool there;
+	bool added; /* its config's strings are our own */
+	char id[CONFIG_MAX_DEVICE_ID + 1];
+	char serial[CONFIG_MAX_DISK_SERIAL + 1]; /* of one whose image was swapped */
+	struct disk_config config;
 	struct blk *blk;
 	struct disk_thread own; /* or the shared one */
 	struct limit_config limit;
 };
 
 struct disks {
-	const struct config *config;
 	struct log *log;
 	struct disk_thread shared;
-	unsigned int count; /* tried to open */
 	struct disk disk[CONFIG_MAX_DISKS];
 };
 
 static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 {
-	const bool own = disks->config->disks[i].iothread;
+	const bool own = disks->disk[i].config.iothread;
 	struct disk_thread *at = own ? &disks->disk[i].own : &disks->shared;
 	char name[16] = "disks";
 	int rc;
@@ -55,21 +58,55 @@ static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 	return io_thread_resume(at->thread, err);
 }
 
-static int open_disk(struct disks *disks, unsigned int i, struct error *err)
+static int open_blk(struct disks *disks, const struct disk_config *config, const int *fds,
+	struct blk **ret, struct error *err)
 {
-	const struct disk_config *config = &disks->config->disks[i];
 	const struct blk_config blk = {
 		.path = config->path,
+		.fds = fds,
 		.read_only = config->read_only,
 		.cache = config->cache,
 		.aio = config->aio,
 		.log = disks->log,
 	};
-	int rc;
 
-	disks->disk[i].limit = config->limit;
-	rc = blk_raw_create(&blk, &disks->disk[i].blk, err);
+	return blk_raw_create(&blk, ret, err);
+}
 
+int disks_find(const struct disks *disks, const char *id)
+{
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)
+		if (disks->disk[i].there && !strcmp(disks->disk[i].id, id))
+			return (int)i;
+	return -ENOENT;
+}
+
+/* The one that was asked for, or "disk" and a number. */
+static int choose_id(struct disks *disks, unsigned int i, struct error *err)
+{
+	const char *id = disks->disk[i].config.id;
+	char text[CONFIG_MAX_DEVICE_ID + 1];
+	unsigned int n = i;
+
+	if (id && disks_find(disks, id) >= 0)
+		return error_set(err, -EEXIST, "disk %s: there is one of that id", id);
+	do
+		snprintf(text, sizeof(text), "disk%u", n++);
+	while (!id && disks_find(disks, text) >= 0);
+	snprintf(disks->disk[i].id, sizeof(text), "%s", id ? id : text);
+	return 0;
+}
+
+static int open_disk(struct disks *disks, unsigned int i, const int *fds, struct error *err)
+{
+	struct disk *disk = &disks->disk[i];
+	int rc = choose_id(disks, i, err);
+
+	if (rc < 0)
+		return rc;
+	disk->there = true;
+	disk->limit = disk->config.limit;
+	rc = open_blk(disks, &disk->config, fds, &disk->blk, err);
 	return rc < 0 ? rc : open_thread(disks, i, err);
 }
 
@@ -80,10 +117,11 @@ int disks_open(const struct config *config, struct log *log, struct disks **ret,
 
 	if (!disks)
 		return error_set_errno(err, -ENOMEM, "disks");
-	disks->config = config;
 	disks->log = log;
-	while (!rc && disks->count < config->num_disks)
-		rc = open_disk(disks, disks->count++, err);
+	for (unsigned int i = 0; !rc && i < config->num_disks; i++) {
+		disks->disk[i].config = config->disks[i];
+		rc = open_disk(disks, i, NULL, err);
+	}
 	if (rc < 0) {
 		disks_close(disks);
 		return rc;
@@ -101,16 +139,93 @@ static void close_thread(struct disk_thread *at)
 	io_thread_destroy(at->thread);
 }
 
+/* Threads go before what they serve. */
+static void close_disk(struct disk *disk)
+{
+	close_thread(&disk->own);
+	blk_close(disk->blk);
+	if (disk->added)
+		free(disk->config.copy);
+	*disk = (struct disk){0};
+}
+
 void disks_close(struct disks *disks)
 {
 	if (!disks)
 		return;
-	for (unsigned int i = 0; i < disks->count; i++)
-		close_thread(&disks->disk[i].own);
 	close_thread(&disks->shared);
-	for (unsigned int i = 0; i < disks->count; i++)
-		blk_close(disks->disk[i].blk);
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)
+		close_disk(&disks->disk[i]);
 	free(disks);
+}
+
+int disks_add(
+	struct disks *disks, const struct disk_config *config, const int *fds, struct error *err)
+{
+	unsigned int i = 0;
+	int rc;
+
+	while (i < CONFIG_MAX_DISKS && disks->disk[i].there)
+		i++;
+	if (i == CONFIG_MAX_DISKS)
+		return error_set(err, -ENOSPC, "a VM has %d disks at most", CONFIG_MAX_DISKS);
+	disks->disk[i].config = *config;
+	rc = open_disk(disks, i, fds, err);
+	if (rc < 0) {
+		close_disk(&disks->disk[i]);
+		return rc;
+	}
+	disks->disk[i].added = true;
+	return (int)i;
+}
+
+void disks_remove(struct disks *disks, unsigned int i)
+{
+	close_disk(&disks->disk[i]);
+}
+
+int disks_open_other(struct disks *disks, unsigned int i, const char *path, const int *fds,
+	struct blk **ret, struct error *err)
+{
+	struct disk_config other = disks->disk[i].config;
+
+	other.path = path;
+	return open_blk(disks, &other, fds, ret, err);
+}
+
+void disks_replace(struct disks *disks, unsigned int i, struct blk *blk, char *copy)
+{
+	struct disk *disk = &disks->disk[i];
+
+	blk_close(disk->blk);
+	disk->blk = blk;
+	if (!copy)
+		return;
+	/* The serial number stays, and is in the text of the first one. */
+	if (disk->config.serial && disk->config.serial != disk->serial) {
+		snprintf(disk->serial, sizeof(disk->serial), "%s", disk->config.serial);
+		disk->config.serial = disk->serial;
+	}
+	if (disk->added)
+		free(disk->config.copy);
+	disk->config.path = disk->config.copy = copy;
+	disk->config.id = NULL;
+	disk->added = true;
+}
+
+bool disks_has(const struct disks *disks, unsigned int i)
+{
+	return i < CONFIG_MAX_DISKS && disks->disk[i].there;
+}
+
+const struct disk_config *disks_config(const struct disks *disks, unsigned int i)
+{
+	return &disks->disk[i].config;
+}
+
+const char *disks_id(const struct disks *disks, unsigned int i)
+{
+	return disks->disk[i].id;
 }
 
 struct blk *disks_blk(struct disks *disks, unsigned int i)
@@ -138,18 +253,35 @@ struct limit_config *disks_limit(struct disks *disks, unsigned int i)
 	return &disks->disk[i].limit;
 }
 
+static void tell_size(struct disks *disks, unsigned int i)
+{
+	log_msg(disks->log, LOG_INFO, "%s: %llu bytes now", disks->disk[i].config.path,
+		(unsigned long long)blk_capacity(disks->disk[i].blk));
+}
+
+int disks_resize(struct disks *disks, unsigned int i, uint64_t size, struct error *err)
+{
+	struct disk *disk = &disks->disk[i];
+	const char *path = disk->config.path;
+	const uint64_t was = blk_capacity(disk->blk);
+	int rc = size ? blk_grow(disk->blk, size) : blk_refresh(disk->blk);
+
+	if (rc == -EINVAL)
+		return error_set(err, rc, "%s: a disk can be made larger, not smaller", path);
+	if (rc == -ENOTSUP)
+		return error_set(err, rc, "%s: a device has the size that it has", path);
+	if (rc < 0)
+		return error_set_errno(err, rc, "%s", path);
+	if (blk_capacity(disk->blk) != was)
+		tell_size(disks, i);
+	return 0;
+}
+
 void disks_refresh(struct disks *disks)
 {
-	for (unsigned int i = 0; i < disks->count; i++) {
-		struct blk *blk = disks->disk[i].blk;
-		const char *path = disks->config->disks[i].path;
-		int rc = blk_refresh(blk);
+	struct error err;
 
-		if (rc < 0)
-			log_msg(disks->log, LOG_WARN, "%s: its size cannot be read: %s", path,
-				strerror(-rc));
-		else if (rc)
-			log_msg(disks->log, LOG_INFO, "%s: %llu bytes now", path,
-				(unsigned long long)blk_capacity(blk));
-	}
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)
+		if (disks->disk[i].there && disks_resize(disks, i, 0, &err) < 0)
+			log_msg(disks->log, LOG_WARN, "%s", err.text);
 }

@@ -320,8 +320,8 @@ int machine_build(
 	const struct machine_env *env, struct machine **ret, bool *refused, struct error *err)
 {
 	static const build_step steps[] = {build_memory, build_kvm, build_cpuid, build_buses,
-		build_devices, build_exit_port, machine_build_virtio, machine_load_guest,
-		build_vcpus};
+		build_devices, build_exit_port, machine_build_virtio, machine_build_hotplug,
+		machine_load_guest, build_vcpus};
 	struct machine *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -351,6 +351,7 @@ void machine_destroy(struct machine *m)
 	coalesced_ports_destroy(m->coalesced);
 	cpuid_template_destroy(m->cpuid);
 	machine_destroy_virtio(m);
+	machine_destroy_hotplug(m);
 	exit_port_destroy(m->exit_port);
 	pci_bus_destroy(m->pci);
 	pvpanic_destroy(m->pvpanic);

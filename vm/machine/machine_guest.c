@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "devices/pci/pci_hotplug.h"
 #include "loader/acpi/acpi.h"
 #include "loader/cache/kernel_cache.h"
 #include "loader/loader.h"
@@ -36,7 +37,8 @@ static int load_linux(struct machine *m, struct error *err)
 	const struct config *config = m->env.config;
 	const struct acpi_config acpi = {.num_cpus = config->cpus,
 		.level_isa = config->transport == TRANSPORT_MMIO_CMDLINE,
-		.virtio_mmio = machine_described_mmio(m)};
+		.virtio_mmio = machine_described_mmio(m),
+		.hotplug_slots = m->hotplug ? pci_hotplug_slots(m->hotplug) : 0};
 	struct loader_config loader = {
 		.kernel = m->env.kernel,
 		.initrds = m->env.initrds,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Limits of a machine's devices, while it runs. */
 #include <errno.h>
-#include <string.h>
 
 #include "machine_private.h"
 #include "virtio/blk/blk.h"
@@ -10,23 +9,9 @@
 #include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
 
-static const char disk_word[] = "disk", card_word[] = "net";
-
-/* The number behind the word, below num. */
-static bool find(const char *device, const char *word, unsigned int num, unsigned int *i)
+bool machine_is_card(const struct machine *m, const char *device)
 {
-	const size_t len = strlen(word);
-	uint64_t n;
-
-	if (strncmp(device, word, len) || config_parse_number(device + len, &n) || n >= num)
-		return false;
-	*i = (unsigned int)n;
-	return true;
-}
-
-bool machine_is_card(const char *device)
-{
-	return !strncmp(device, card_word, sizeof(card_word) - 1);
+	return nets_find(m->env.nets, device) >= 0;
 }
 
 static int set_disk(struct machine *m, unsigned int i, const struct rate_config *rates)
@@ -44,15 +29,14 @@ static int set_card(struct machine *m, unsigned int i, enum limit_direction dire
 int machine_limit(struct machine *m, const char *device, enum limit_direction direction,
 	const struct limit_config *change, bool off, struct limit_config *now, struct error *err)
 {
-	const bool card = machine_is_card(device);
-	const struct config *config = m->env.config;
+	const bool card = machine_is_card(m, device);
+	const int found = card ? nets_find(m->env.nets, device) : disks_find(m->env.disks, device);
+	const unsigned int i = (unsigned int)found;
 	struct limit_config *kept, wanted = {0};
 	struct rate_config rates;
-	unsigned int i;
 	int rc;
 
-	if (!find(device, card ? card_word : disk_word, card ? config->num_nets : config->num_disks,
-		    &i))
+	if (found < 0)
 		return error_set(err, -ENODEV,
 			"no device '%.32s' (disks are disk0, disk1..., cards net0...)", device);
 	kept = card ? nets_limit(m->env.nets, i, direction) : disks_limit(m->env.disks, i);

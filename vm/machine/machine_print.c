@@ -59,9 +59,11 @@ static void print_virtio(const struct machine *m, FILE *out)
 
 static void print_nets(const struct machine *m, FILE *out)
 {
-	for (unsigned int i = 0; i < m->env.config->num_nets; i++) {
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++) {
 		const uint8_t *mac = nets_mac(m->env.nets, i);
 
+		if (!nets_has(m->env.nets, i))
+			continue;
 		fprintf(out, "  network       %s, %02x:%02x:%02x:%02x:%02x:%02x\n",
 			nets_name(m->env.nets, i), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	}

@@ -2,14 +2,15 @@
 /*
  * Inside the machine: machine.c (life cycle, memory, legacy devices, vCPUs),
  * machine_virtio.c (virtio devices and their transport), machine_guest.c (what it boots),
- * machine_dtb.c (device tree), machine_print.c (--dry-run), machine_pause.c,
- * machine_look.c (what a person does to it from outside).
+ * machine_hotplug.c (devices that come and go), machine_dtb.c (device tree), machine_print.c
+ * (--dry-run), machine_pause.c, machine_look.c (what a person does to it from outside).
  */
 #ifndef BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 #define BANTAM_VM_MACHINE_MACHINE_PRIVATE_H
 
 #include "loader/loader.h"
 #include "loader/smbios/smbios.h"
+#include "vm/core/event_loop.h"
 #include "vm/core/irq_or.h"
 #include "vm/core/layout.h"
 #include "vm/core/log.h"
@@ -24,7 +25,10 @@ struct virtio_pci;
 
 /* A device and the one of the two transports that it has. */
 struct machine_virtio {
+	enum machine_device_kind kind;
+	unsigned int index; /* of a disk or network */
 	struct virtio_device *vdev;
+	char *name; /* owned: of a disk, whose image may get another one */
 	struct virtio_pci *pci;
 	struct virtio_mmio *mmio;
 };
@@ -51,13 +55,16 @@ struct machine {
 	struct exit_port *exit_port; /* or NULL */
 	struct acpi_pm *acpi_pm;
 	struct pci_bus *pci;
+	struct pci_hotplug *hotplug; /* or NULL: nothing comes or goes */
+	struct event_source ejects;
+	_Atomic uint32_t ejected; /* slots that the guest has let go of */
 
 	struct machine_virtio virtio[MACHINE_MAX_VIRTIO];
 	unsigned int num_virtio;
 	struct irq_or virtio_irq[LAYOUT_IRQ_PCI_N]; /* for MMIO */
 	bool virtio_irq_ready;
 	struct virtio_device
-		*disks[CONFIG_MAX_DISKS];	  /* among them, in the configuration's order */
+		*disks[CONFIG_MAX_DISKS]; /* among them, by their index; NULL where there is none */
 	struct virtio_net *nets[CONFIG_MAX_NETS]; /* likewise */
 	struct virtio_balloon *balloon;		  /* among them, or NULL */
 	char *cmdline; /* owned: env.cmdline and words that name MMIO devices; or NULL */
@@ -90,6 +97,18 @@ static inline unsigned int machine_described_mmio(const struct machine *m)
 /* The wire of an interrupt; not connected where there is no KVM. */
 struct irq_line machine_wire(struct machine *m, unsigned int gsi);
 
+/*
+ * Makes the device of a disk or network, on the bus at slot (0: any); the networks' thread is held
+ * for one of those. -errno.
+ */
+int machine_make_device(
+	struct machine *m, enum machine_device_kind kind, unsigned int index, unsigned int slot);
+/* NULL: there is none. */
+struct machine_virtio *machine_find_device(
+	struct machine *m, enum machine_device_kind kind, unsigned int index);
+/* Takes the device away; no vCPU runs, and for a network, its thread neither. */
+void machine_drop_device(struct machine *m, struct machine_virtio *dev);
+
 /* Makes the devices that the configuration asks for. -errno with a line. */
 int machine_build_virtio(struct machine *m, struct error *err);
 /* Writes SMBIOS into memory. -errno with a line. */
@@ -99,8 +118,11 @@ void machine_make_uuid(
 	const char *host, const char *name, const char *disk, uint8_t uuid[SMBIOS_UUID]);
 /* Makes the device tree, if one was asked for; the devices are there. -errno with a line. */
 int machine_build_dtb(struct machine *m, struct error *err);
+/* The registers of hot-plug, once the devices of the start have their slots. -errno with a line. */
+int machine_build_hotplug(struct machine *m, struct error *err);
 /* Puts kernel or flat program into memory and says where it begins. -errno with a line. */
 int machine_load_guest(struct machine *m, struct error *err);
+void machine_destroy_hotplug(struct machine *m);
 /* The vCPUs are gone. Takes what was built by half. */
 void machine_destroy_virtio(struct machine *m);
 

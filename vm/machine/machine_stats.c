@@ -152,12 +152,10 @@ static void put_disk_queue(
 
 static void put_disk(const struct machine *m, unsigned int i, const struct stats_sink *sink)
 {
-	const struct disk_config *disk = &m->env.config->disks[i];
-	char name[16];
+	const struct disk_config *disk = disks_config(m->env.disks, i);
 
-	snprintf(name, sizeof(name), "disk%u", i);
 	open_object(sink, NULL);
-	sink->text(sink->opaque, "name", name);
+	sink->text(sink->opaque, "name", disks_id(m->env.disks, i));
 	sink->text(sink->opaque, "file", disk->path);
 	open_object(sink, "limit");
 	put_limit(disks_limit(m->env.disks, i), false, LIMIT_RX, sink);
@@ -186,11 +184,8 @@ static void put_direction(const struct machine *m, unsigned int i, unsigned int 
 
 static void put_net(const struct machine *m, unsigned int i, const struct stats_sink *sink)
 {
-	char name[16];
-
-	snprintf(name, sizeof(name), "net%u", i);
 	open_object(sink, NULL);
-	sink->text(sink->opaque, "name", name);
+	sink->text(sink->opaque, "name", nets_id(m->env.nets, i));
 	sink->text(sink->opaque, "network", nets_name(m->env.nets, i));
 	sink->flag(sink->opaque, "vhost", nets_vhost(m->env.nets, i) != NULL);
 	open_object(sink, "limit");
@@ -215,12 +210,14 @@ void machine_stats(struct machine *m, const struct stats_sink *sink)
 		put_vcpu(m->vcpus[i], sink);
 	close_value(sink);
 	open_list(sink, "disks");
-	for (unsigned int i = 0; i < m->env.config->num_disks; i++)
-		put_disk(m, i, sink);
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++)
+		if (m->disks[i])
+			put_disk(m, i, sink);
 	close_value(sink);
 	open_list(sink, "nets");
-	for (unsigned int i = 0; i < m->env.config->num_nets; i++)
-		put_net(m, i, sink);
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++)
+		if (m->nets[i])
+			put_net(m, i, sink);
 	close_value(sink);
 	if (m->balloon)
 		number(sink, "balloon", virtio_balloon_actual(m->balloon));

@@ -39,9 +39,9 @@ static_assert(CONFIG_MAX_DISK_SERIAL <= (int)VIRTIO_BLK_SERIAL_BYTES, "nor seria
 
 /* ---- transports ---- */
 
-static int add_pci(struct machine *m, struct machine_virtio *dev)
+static int add_pci(struct machine *m, struct machine_virtio *dev, unsigned int slot)
 {
-	struct virtio_pci_config pci = {.vdev = dev->vdev, .bus = m->pci};
+	struct virtio_pci_config pci = {.vdev = dev->vdev, .bus = m->pci, .slot = slot};
 
 	if (m->kvm) {
 		pci.msi = kvm_vm_msi_sink(m->kvm);
@@ -93,13 +93,19 @@ static int add_mmio(struct machine *m, struct machine_virtio *dev, unsigned int 
 }
 
 /* Takes the device over, also when it fails. */
-static int add(struct machine *m, struct virtio_device *vdev)
+static int add_at(struct machine *m, struct virtio_device *vdev, unsigned int slot)
 {
 	const unsigned int n = m->num_virtio++;
 	struct machine_virtio *dev = &m->virtio[n];
 
 	dev->vdev = vdev;
-	return m->env.config->transport == TRANSPORT_PCI ? add_pci(m, dev) : add_mmio(m, dev, n);
+	return m->env.config->transport == TRANSPORT_PCI ? add_pci(m, dev, slot)
+							 : add_mmio(m, dev, n);
+}
+
+static int add(struct machine *m, struct virtio_device *vdev)
+{
+	return add_at(m, vdev, 0);
 }
 
 /* Linux' virtio_mmio.device=SIZE@ADDRESS:GSI, before the user's words: those may end in init's. */
@@ -122,11 +128,21 @@ static int name_on_cmdline(struct machine *m)
 
 /* ---- devices ---- */
 
-static int build_disk(struct machine *m, unsigned int i)
+/* What the next device is, before it is added. */
+static struct machine_virtio *next(
+	struct machine *m, enum machine_device_kind kind, unsigned int index)
 {
-	const struct disk_config *disk = &m->env.config->disks[i];
+	struct machine_virtio *dev = &m->virtio[m->num_virtio];
+
+	*dev = (struct machine_virtio){.kind = kind, .index = index};
+	return dev;
+}
+
+static int build_disk(struct machine *m, unsigned int i, unsigned int slot)
+{
+	const struct disk_config *disk = disks_config(m->env.disks, i);
+	struct machine_virtio *dev = next(m, MACHINE_DISK, i);
 	struct virtio_blk_config blk = {
-		.name = disk->path,
 		.mem = m->mem,
 		.loop = disks_loop(m->env.disks, i),
 		.log = m->env.log,
@@ -139,14 +155,21 @@ static int build_disk(struct machine *m, unsigned int i)
 	int rc;
 
 	limit_rates(disks_limit(m->env.disks, i), &blk.limit);
+	blk.name = dev->name = strdup(disk->path);
+	if (!dev->name)
+		return -ENOMEM;
 	rc = virtio_blk_create(&blk, &m->disks[i]);
-	return rc < 0 ? rc : add(m, m->disks[i]);
+	if (rc < 0) {
+		free(dev->name);
+		return rc;
+	}
+	return add_at(m, m->disks[i], slot);
 }
 
-static int build_net(struct machine *m, unsigned int i)
+static int build_net(struct machine *m, unsigned int i, unsigned int slot)
 {
-	const struct net_config *config = &m->env.config->nets[i];
 	struct nets *nets = m->env.nets;
+	const struct net_config *config = nets_config(nets, i);
 	struct virtio_net_config net = {
 		.name = nets_name(nets, i),
 		.mem = m->mem,
@@ -157,14 +180,33 @@ static int build_net(struct machine *m, unsigned int i)
 		.max_pairs = nets_net(nets, i)->info.max_queues,
 		.mtu = config->mtu,
 		.vhost = nets_vhost(nets, i),
+		.down = nets_down(nets, i),
 	};
 	int rc;
 
+	next(m, MACHINE_NET, i);
 	memcpy(net.mac, nets_mac(nets, i), sizeof(net.mac));
 	limit_rates(nets_limit(nets, i, LIMIT_RX), &net.limit[VIRTIO_NET_RX]);
 	limit_rates(nets_limit(nets, i, LIMIT_TX), &net.limit[VIRTIO_NET_TX]);
 	rc = virtio_net_create(&net, &m->nets[i]);
-	return rc < 0 ? rc : add(m, virtio_net_device(m->nets[i]));
+	return rc < 0 ? rc : add_at(m, virtio_net_device(m->nets[i]), slot);
+}
+
+int machine_make_device(
+	struct machine *m, enum machine_device_kind kind, unsigned int index, unsigned int slot)
+{
+	if (m->num_virtio == MACHINE_MAX_VIRTIO)
+		return -ENOSPC;
+	return kind == MACHINE_DISK ? build_disk(m, index, slot) : build_net(m, index, slot);
+}
+
+struct machine_virtio *machine_find_device(
+	struct machine *m, enum machine_device_kind kind, unsigned int index)
+{
+	for (unsigned int i = 0; i < m->num_virtio; i++)
+		if (m->virtio[i].kind == kind && m->virtio[i].index == index)
+			return &m->virtio[i];
+	return NULL;
 }
 
 static int add_console(struct machine *m, const char *name, const struct virtio_console_port *ports,
@@ -238,22 +280,39 @@ static int build_balloon(struct machine *m)
 	return rc < 0 ? rc : add(m, virtio_balloon_device(m->balloon));
 }
 
-int machine_build_virtio(struct machine *m, struct error *err)
+static int build_disks(struct machine *m, struct error *err)
 {
-	const struct config *config = m->env.config;
-	int rc = 0;
+	for (unsigned int i = 0; i < CONFIG_MAX_DISKS; i++) {
+		const int rc = disks_has(m->env.disks, i) ? build_disk(m, i, 0) : 0;
 
-	for (unsigned int i = 0; i < config->num_disks; i++) {
-		rc = build_disk(m, i);
 		if (rc < 0)
-			return error_set_errno(err, rc, "disk %s", config->disks[i].path);
+			return error_set_errno(
+				err, rc, "disk %s", disks_config(m->env.disks, i)->path);
 	}
-	nets_hold(m->env.nets);
-	for (unsigned int i = 0; i < config->num_nets; i++) {
-		rc = build_net(m, i);
+	return 0;
+}
+
+static int build_nets(struct machine *m, struct error *err)
+{
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++) {
+		const int rc = nets_has(m->env.nets, i) ? build_net(m, i, 0) : 0;
+
 		if (rc < 0)
 			return error_set_errno(err, rc, "%s", nets_name(m->env.nets, i));
 	}
+	return 0;
+}
+
+int machine_build_virtio(struct machine *m, struct error *err)
+{
+	int rc = build_disks(m, err);
+
+	if (rc < 0)
+		return rc;
+	nets_hold(m->env.nets);
+	rc = build_nets(m, err);
+	if (rc < 0)
+		return rc;
 	rc = build_console(m);
 	if (!rc)
 		rc = build_rng(m);
@@ -266,16 +325,27 @@ int machine_build_virtio(struct machine *m, struct error *err)
 	return nets_resume(m->env.nets, err);
 }
 
+void machine_drop_device(struct machine *m, struct machine_virtio *dev)
+{
+	struct machine_virtio *last = &m->virtio[--m->num_virtio];
+
+	virtio_pci_destroy(dev->pci);
+	virtio_mmio_destroy(dev->mmio);
+	virtio_device_destroy(dev->vdev);
+	if (dev->kind == MACHINE_DISK)
+		m->disks[dev->index] = NULL;
+	else if (dev->kind == MACHINE_NET)
+		m->nets[dev->index] = NULL;
+	free(dev->name);
+	memmove(dev, dev + 1, (size_t)(last - dev) * sizeof(*dev));
+	*last = (struct machine_virtio){0};
+}
+
 void machine_destroy_virtio(struct machine *m)
 {
 	nets_hold(m->env.nets);
-	while (m->num_virtio) {
-		struct machine_virtio *dev = &m->virtio[--m->num_virtio];
-
-		virtio_pci_destroy(dev->pci);
-		virtio_mmio_destroy(dev->mmio);
-		virtio_device_destroy(dev->vdev);
-	}
+	while (m->num_virtio)
+		machine_drop_device(m, &m->virtio[m->num_virtio - 1]);
 	for (unsigned int i = 0; m->virtio_irq_ready && i < ARRAY_SIZE(m->virtio_irq); i++)
 		irq_or_fini(&m->virtio_irq[i]);
 }

@@ -21,8 +21,12 @@ struct nets {
 	struct log *log;
 	struct io_thread *thread; /* NULL: there are no networks */
 	struct timer_queue *timers;
-	unsigned int count; /* tried to open */
 	struct {
+		bool there;
+		bool added; /* its config's strings are our own */
+		bool down;  /* its cable was pulled by a person */
+		char id[CONFIG_MAX_DEVICE_ID + 1];
+		struct net_config config;
 		struct net *net;
 		uint8_t mac[6];
 		struct limit_config limits[LIMIT_MAX_DIRECTIONS];
@@ -50,7 +54,7 @@ static void read_machine_id(char id[64])
  */
 static void choose_mac(struct nets *nets, unsigned int i)
 {
-	const struct net_config *config = &nets->config->nets[i];
+	const struct net_config *config = &nets->net[i].config;
 	const char *interface = config->ifname;
 	char machine_id[64], process[16];
 	static const uint8_t none[6];
@@ -70,7 +74,7 @@ static void choose_mac(struct nets *nets, unsigned int i)
 
 static int open_user(struct nets *nets, unsigned int i, struct error *err)
 {
-	const struct net_config *config = &nets->config->nets[i];
+	const struct net_config *config = &nets->net[i].config;
 	const struct net_slirp_config slirp = {
 		.clock = timer_queue_clock(nets->timers),
 		.log = nets->log,
@@ -94,7 +98,7 @@ static void close_vhost(struct nets *nets, unsigned int i)
 /* The guest does not see the difference; who has not asked for it can do without. */
 static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
 {
-	const enum net_vhost_mode mode = nets->config->nets[i].vhost;
+	const enum net_vhost_mode mode = nets->net[i].config.vhost;
 	struct error why = {""};
 	int rc = 0;
 
@@ -118,7 +122,7 @@ static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
 
 static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 {
-	const struct net_config *config = &nets->config->nets[i];
+	const struct net_config *config = &nets->net[i].config;
 	const struct net_tap_config tap = {
 		.ifname = config->ifname,
 		.queues = MAX(config->queues, 1u),
@@ -134,7 +138,7 @@ static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 
 static int open_net(struct nets *nets, unsigned int i, struct error *err)
 {
-	const struct net_config *config = &nets->config->nets[i];
+	const struct net_config *config = &nets->net[i].config;
 
 	choose_mac(nets, i);
 	memcpy(nets->net[i].limits, config->limits, sizeof(config->limits));
@@ -144,33 +148,69 @@ static int open_net(struct nets *nets, unsigned int i, struct error *err)
 	return config->kind == NET_TAP ? open_tap(nets, i, err) : open_user(nets, i, err);
 }
 
-static int open_all(struct nets *nets, struct error *err)
+int nets_find(const struct nets *nets, const char *id)
+{
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++)
+		if (nets->net[i].there && !strcmp(nets->net[i].id, id))
+			return (int)i;
+	return -ENOENT;
+}
+
+/* The one that was asked for, or "net" and a number. */
+static int choose_id(struct nets *nets, unsigned int i, struct error *err)
+{
+	const char *id = nets->net[i].config.id;
+	char text[CONFIG_MAX_DEVICE_ID + 1];
+	unsigned int n = i;
+
+	if (id && nets_find(nets, id) >= 0)
+		return error_set(err, -EEXIST, "network %s: there is one of that id", id);
+	do
+		snprintf(text, sizeof(text), "net%u", n++);
+	while (!id && nets_find(nets, text) >= 0);
+	snprintf(nets->net[i].id, sizeof(text), "%s", id ? id : text);
+	return 0;
+}
+
+static int open_thread(struct nets *nets, struct error *err)
 {
 	int rc;
 
-	if (!nets->config->num_nets)
-		return 0;
-	rc = io_thread_create("net", &nets->thread, err);
+	if (!nets->thread) {
+		rc = io_thread_create("net", &nets->thread, err);
+		if (rc < 0)
+			return rc;
+	}
+	rc = nets->timers ? 0 : timer_queue_create(io_thread_loop(nets->thread), &nets->timers);
+	return rc < 0 ? error_set_errno(err, rc, "networks") : 0;
+}
+
+/* The thread is held. */
+static int open_one(struct nets *nets, unsigned int i, struct error *err)
+{
+	int rc = choose_id(nets, i, err);
+
+	if (!rc)
+		rc = open_thread(nets, err);
 	if (rc < 0)
 		return rc;
-	rc = timer_queue_create(io_thread_loop(nets->thread), &nets->timers);
-	if (rc < 0)
-		return error_set_errno(err, rc, "networks");
-	while (!rc && nets->count < nets->config->num_nets)
-		rc = open_net(nets, nets->count++, err);
-	return rc;
+	nets->net[i].there = true;
+	return open_net(nets, i, err);
 }
 
 int nets_open(const struct config *config, struct log *log, struct nets **ret, struct error *err)
 {
 	struct nets *nets = calloc(1, sizeof(*nets));
-	int rc;
+	int rc = 0;
 
 	if (!nets)
 		return error_set_errno(err, -ENOMEM, "networks");
 	nets->config = config;
 	nets->log = log;
-	rc = open_all(nets, err);
+	for (unsigned int i = 0; !rc && i < config->num_nets; i++) {
+		nets->net[i].config = config->nets[i];
+		rc = open_one(nets, i, err);
+	}
 	if (rc < 0) {
 		nets_close(nets);
 		return rc;
@@ -179,19 +219,75 @@ int nets_open(const struct config *config, struct log *log, struct nets **ret, s
 	return 0;
 }
 
+static void close_net(struct nets *nets, unsigned int i)
+{
+	close_vhost(nets, i);
+	if (nets->net[i].net)
+		nets->net[i].net->ops->close(nets->net[i].net);
+	if (nets->net[i].added)
+		free(nets->net[i].config.copy);
+	memset(&nets->net[i], 0, sizeof(nets->net[i]));
+}
+
 void nets_close(struct nets *nets)
 {
 	if (!nets)
 		return;
 	nets_hold(nets);
-	for (unsigned int i = 0; i < nets->count; i++) {
-		close_vhost(nets, i);
-		if (nets->net[i].net)
-			nets->net[i].net->ops->close(nets->net[i].net);
-	}
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++)
+		close_net(nets, i);
 	timer_queue_destroy(nets->timers);
 	io_thread_destroy(nets->thread);
 	free(nets);
+}
+
+int nets_add(struct nets *nets, const struct net_config *config, struct error *err)
+{
+	unsigned int i = 0;
+	int rc;
+
+	while (i < CONFIG_MAX_NETS && nets->net[i].there)
+		i++;
+	if (i == CONFIG_MAX_NETS)
+		return error_set(err, -ENOSPC, "a VM has %d networks at most", CONFIG_MAX_NETS);
+	nets->net[i].config = *config;
+	rc = open_one(nets, i, err);
+	if (rc < 0) {
+		close_net(nets, i);
+		return rc;
+	}
+	nets->net[i].added = true;
+	return (int)i;
+}
+
+void nets_remove(struct nets *nets, unsigned int i)
+{
+	close_net(nets, i);
+}
+
+bool nets_has(const struct nets *nets, unsigned int i)
+{
+	return i < CONFIG_MAX_NETS && nets->net[i].there;
+}
+
+const char *nets_id(const struct nets *nets, unsigned int i)
+{
+	return nets->net[i].id;
+}
+
+const struct net_config *nets_config(const struct nets *nets, unsigned int i)
+{
+	return &nets->net[i].config;
+}
+
+bool nets_down(const struct nets *nets, unsigned int i)
+{
+	return nets->net[i].down;
+}
+
+void nets_set_down(struct nets *nets, unsigned int i, bool down)
+{
+	nets->net[i].down = down;
 }
 
 void nets_hold(struct nets *nets)
@@ -232,7 +328,7 @@ const int *nets_vhost(const struct nets *nets, unsigned int i)
 
 const char *nets_name(const struct nets *nets, unsigned int i)
 {
-	const struct net_config *config = &nets->config->nets[i];
+	const struct net_config *config = &nets->net[i].config;
 
 	if (config->kind == NET_USER)
 		return "user network";

@@ -27,6 +27,7 @@
 #ifndef BANTAM_DEVICES_BLOCK_BLK_H
 #define BANTAM_DEVICES_BLOCK_BLK_H
 
+#include <errno.h>
 #include <sys/uio.h>
 
 #include "vm/core/base.h"
@@ -126,6 +127,11 @@ struct blk_ops {
 	 */
 	int (*refresh)(struct blk *blk);
 	/*
+	 * Makes the disk size bytes, and refreshes. -EINVAL: it would be smaller; -EROFS,
+	 * -ENOTSUP for what has a size of its own, or what the host says. NULL: not possible.
+	 */
+	int (*grow)(struct blk *blk, uint64_t size);
+	/*
 	 * The listener is detached already. What was not started is cancelled, the rest waited for,
 	 * done called for all. Flushes nothing by itself.
 	 */
@@ -160,6 +166,11 @@ enum blk_aio {
 
 struct blk_config {
 	const char *path; /* a regular file or a block device, never opened as another format */
+	/*
+	 * NULL, or two descriptors of it, opened one by one by somebody who may, and copied: the
+	 * path is a name only then.
+	 */
+	const int *fds;
 	bool read_only;
 	enum blk_cache cache;
 	enum blk_aio aio;
@@ -177,6 +188,12 @@ struct blk_config {
  * config is not needed afterwards.
  */
 int blk_raw_create(const struct blk_config *config, struct blk **ret, struct error *err);
+
+/*
+ * A disk like that one which is not there any more: every request fails with -EIO, at once.
+ * -ENOMEM.
+ */
+int blk_gone_create(struct blk *like, struct blk **ret);
 
 /* ---- for front ends; see struct blk_ops ---- */
 
@@ -219,6 +236,11 @@ static inline uint64_t blk_capacity(struct blk *blk)
 static inline int blk_refresh(struct blk *blk)
 {
 	return blk->ops->refresh(blk);
+}
+
+static inline int blk_grow(struct blk *blk, uint64_t size)
+{
+	return blk->ops->grow ? blk->ops->grow(blk, size) : -ENOTSUP;
 }
 
 /* NULL is allowed. */

@@ -156,6 +156,12 @@ static inline bool net_tap_is_pattern(const char *ifname)
  */
 int net_tap_create(const struct net_tap_config *config, struct net **ret, struct error *err);
 
+/*
+ * Opens an interface as net_tap_create would, for somebody else to use: num queues of it. -errno
+ * with a line, and nothing is open.
+ */
+int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct error *err);
+
 /* ---- user networking: the host's sockets, by libslirp; needs no rights ---- */
 
 union net_address {

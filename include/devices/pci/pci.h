@@ -127,7 +127,10 @@ int pci_bus_add(struct pci_bus *bus, struct pci_function *fn, unsigned int slot)
  */
 void pci_bus_remove(struct pci_bus *bus, struct pci_function *fn);
 
-/* Raises or lowers the INTx of a function that was added, as the device wants it. Any thread. */
+/*
+ * Raises or lowers the INTx of a function, as the device wants it: of one that was not added yet
+ * for when it is. Any thread.
+ */
 void pci_intx_set(struct pci_function *fn, bool level);
 
 /* Little-endian accessors to cfg. */

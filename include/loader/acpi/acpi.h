@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACPI tables (ACPI 6.4): RSDP, XSDT, FADT, FACS, MADT, MCFG, and the static DSDT and SSDT,
- * which iasl compiles at build time from loader/acpi/dsdt.asl and loader/acpi/ssdt_virtio.asl. CPU
- * and interrupt tables are generated here.
+ * ACPI tables (ACPI 6.4): RSDP, XSDT, FADT, FACS, MADT, MCFG, and the DSDT and SSDTs, which iasl
+ * compiles at build time from the .asl files in loader/acpi. CPU and interrupt tables are generated
+ * here.
  */
 #ifndef BANTAM_LOADER_ACPI_ACPI_H
 #define BANTAM_LOADER_ACPI_ACPI_H
@@ -16,6 +16,7 @@ struct acpi_config {
 	unsigned int num_cpus;	  /* APIC ids are 0..num_cpus - 1 */
 	bool level_isa;		  /* LAYOUT_IRQ_FREE are levels, active high, as the SCI */
 	unsigned int virtio_mmio; /* devices at LAYOUT_VIRTIO_MMIO_BASE; 0: no table for them */
+	uint32_t hotplug_slots;	  /* of PCI, a bit each, see devices/pci/pci_hotplug.h; 0: none */
 };
 
 /*

@@ -82,6 +82,7 @@ struct virtio_net_config {
 	 * NULL: frames go through here.
 	 */
 	const int *vhost;
+	bool down;					     /* see virtio_net_set_link */
 	struct rate_config limit[VIRTIO_NET_NUM_DIRECTIONS]; /* see virtio_net_set_limit */
 	const struct vhost_sys *vhost_sys;		     /* NULL: the host's */
 };
@@ -116,6 +117,12 @@ unsigned int virtio_net_pairs(const struct virtio_net *vnet);
  */
 int virtio_net_set_limit(struct virtio_net *vnet, enum virtio_net_direction direction,
 	const struct rate_config *limit);
+
+/*
+ * Pulls the cable out, or puts it back: while it is out no frame comes or goes, whatever the driver
+ * does, and the link is down. Not while the loop runs on another thread.
+ */
+void virtio_net_set_link(struct virtio_net *vnet, bool up);
 
 /*
  * Asks the guest to tell its network where it is, as after a move to another host (5.1.6.5.4). Any

@@ -25,7 +25,9 @@ enum {
 	CONFIG_MAX_DISKS = 32,
 	CONFIG_MAX_DISK_QUEUES = 8,
 	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
+	CONFIG_MAX_DEVICE_ID = 32,
 	CONFIG_MAX_NETS = 8,
+	CONFIG_MAX_HOTPLUG_SLOTS = 31,
 	CONFIG_MAX_NET_QUEUES = NET_TAP_MAX_QUEUES,
 	CONFIG_MIN_MTU = 68,			      /* virtio 1.2, 5.1.4.1 */
 	CONFIG_MAX_FORWARDS = NET_SLIRP_MAX_FORWARDS, /* for each network */
@@ -50,11 +52,12 @@ struct disk_config {
 	bool read_only;
 	enum blk_cache cache;
 	enum blk_aio aio;
+	const char *id;	    /* NULL: one is made up */
 	const char *serial; /* NULL for none */
 	unsigned int queues;
 	bool iothread; /* a thread of its own */
 	struct limit_config limit;
-	char *copy; /* owned: what path and serial point to */
+	char *copy; /* owned: what path, id and serial point to */
 };
 
 enum net_kind { NET_USER, NET_TAP, NET_NONE };
@@ -65,6 +68,7 @@ enum net_vhost_mode { NET_VHOST_AUTO, NET_VHOST_ON, NET_VHOST_OFF };
 /* NET_NONE does not appear in a config: it takes back what was there. */
 struct net_config {
 	enum net_kind kind;
+	const char *id; /* NULL: one is made up */
 	uint8_t mac[6]; /* all 0: not given */
 	uint16_t mtu;	/* 0: not given */
 	struct limit_config limits[LIMIT_MAX_DIRECTIONS];
@@ -83,7 +87,7 @@ struct net_config {
 	int fds[CONFIG_MAX_NET_QUEUES];
 	unsigned int num_fds;
 
-	char *copy; /* owned: what ifname and script point to */
+	char *copy; /* owned: what id, ifname and script point to */
 };
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
@@ -140,6 +144,7 @@ struct config {
 	bool balloon;
 	uint64_t balloon_size; /* bytes taken from the guest */
 	enum transport transport;
+	unsigned int hotplug; /* free slots for devices that come later; 0: no hot-plug */
 
 	enum end_action on_reboot, on_poweroff, on_panic;
 	uint16_t exit_port;   /* 0: none */
@@ -204,6 +209,9 @@ int config_parse_where(
  */
 int config_parse_word(
 	const char *what, const char *value, const char *const *words, struct error *err);
+
+/* The value of id= there. -EINVAL with a line that begins with option. */
+int config_parse_id(const char *option, const char *value, const char **ret, struct error *err);
 
 /* A word that stands behind a comma in an option's value; set gets what is behind its "=". */
 struct config_key {

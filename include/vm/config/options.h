@@ -31,6 +31,8 @@ enum verb {
 	VERB_SYSRQ,
 	VERB_DUMP,
 	VERB_LOGS,
+	VERB_DISK,
+	VERB_NET,
 	VERB_VERSION,
 	VERB_HELP,
 	VERB_COMPLETION,
@@ -68,6 +70,7 @@ enum option_id {
 	OPT_RNG,
 	OPT_BALLOON,
 	OPT_TRANSPORT,
+	OPT_HOTPLUG,
 	OPT_ON_REBOOT,
 	OPT_ON_POWEROFF,
 	OPT_ON_PANIC,
@@ -127,8 +130,8 @@ struct verb_spec {
 	const char *aliases[3]; /* spelled as options, NULL-terminated */
 	const char *operand;	/* for the usage line; NULL: takes none */
 	bool operand_file;
-	bool operand_sizes;		    /* one may begin with a minus and a digit */
-	bool operand_vm;		    /* the first one is the name of a running VM */
+	bool operand_sizes; /* one may begin with a minus and a digit */
+	bool operand_vm;    /* the first one is the name of a running VM, behind a choice if any */
 	const char *const *operand_choices; /* NULL-terminated, for completion */
 	bool hidden;			    /* not in the list of verbs */
 	const char *brief;

@@ -82,6 +82,8 @@
 #define LAYOUT_PM_RESET	    0x608
 #define LAYOUT_PM_PRESENCE  0x60C /* dword: which optional devices the DSDT shows */
 #define LAYOUT_PM_TIMER	    0x610 /* dword, 3.579545 MHz */
+#define LAYOUT_HOTPLUG_BASE 0x620 /* see devices/pci/pci_hotplug.h */
+#define LAYOUT_HOTPLUG_SIZE 0xC
 #define LAYOUT_PCI_CFG_PORT 0xCF8
 #define LAYOUT_EXIT_PORTS   4 /* of --exit-port, wherever that is */
 
@@ -111,6 +113,8 @@
 #define LAYOUT_IRQ_COM1_3 4
 #define LAYOUT_IRQ_RTC	  8
 #define LAYOUT_IRQ_SCI	  9 /* level */
+/* Level. Virtio over MMIO may have it instead, where nothing is plugged. */
+#define LAYOUT_IRQ_HOTPLUG 10
 /* First of 8 for INTx: device d, pin p uses 16 + (d + p) % 8; also for virtio over MMIO */
 #define LAYOUT_IRQ_PCI	 16
 #define LAYOUT_IRQ_PCI_N 8

@@ -17,6 +17,7 @@
 #include "vcpu/vcpu.h"
 #include "vm/config/config.h"
 
+struct blk;
 struct chardev;
 struct clock;
 struct disks;
@@ -29,6 +30,9 @@ struct machine;
 struct nets;
 struct vcpu_registers;
 struct virtio_balloon;
+
+/* Those that come and go; others are MACHINE_FIXED. */
+enum machine_device_kind { MACHINE_FIXED, MACHINE_DISK, MACHINE_NET };
 
 struct machine_env {
 	const struct config *config;
@@ -47,6 +51,8 @@ struct machine_env {
 	struct chardev *console;		   /* the virtio console's, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	uint64_t balloon_target; /* if there is one */
+	/* The guest has let go of a device: take it out. On the main thread's loop. */
+	void (*ejected)(void *opaque, enum machine_device_kind kind, unsigned int index);
 	/* What follows is called from vCPU threads. */
 	struct power_sink power;
 	void (*vcpu_ended)(void *opaque, unsigned int vcpu, enum vcpu_end end);
@@ -78,6 +84,28 @@ void machine_tell_paused(struct machine *machine);
  */
 void machine_pause(struct machine *machine);
 int machine_resume(struct machine *machine, bool catch_up, struct error *err);
+
+/*
+ * Hot-plug, while the machine runs; index is that of disks.h and nets.h, and the networks' thread
+ * is held for a network. -errno with a line.
+ *
+ * add makes the device of a disk or network and tells the guest. can_ask says whether the guest can
+ * be asked for a device at all, and ask does so; env->ejected comes when it has let go of it.
+ * take_out takes the device away, asked for or not, and no vCPU runs meanwhile.
+ */
+int machine_add(struct machine *machine, enum machine_device_kind kind, unsigned int index,
+	struct error *err);
+int machine_can_ask(struct machine *machine, enum machine_device_kind kind, unsigned int index,
+	struct error *err);
+void machine_ask(struct machine *machine, enum machine_device_kind kind, unsigned int index);
+void machine_take_out(struct machine *machine, enum machine_device_kind kind, unsigned int index);
+/* See virtio_blk_swap and virtio_net_set_link. */
+int machine_swap_disk(
+	struct machine *machine, unsigned int index, struct blk *blk, const char *name);
+void machine_set_link(struct machine *machine, unsigned int index, bool up);
+/* The device's place on the PCI bus; 0: it has none. */
+unsigned int machine_slot(
+	struct machine *machine, enum machine_device_kind kind, unsigned int index);
 
 void machine_power_button(struct machine *machine);
 void machine_nmi(struct machine *machine, unsigned int cpu); /* see vcpu_nmi */
@@ -134,7 +162,7 @@ void machine_stats(struct machine *machine, const struct stats_sink *sink);
 int machine_limit(struct machine *machine, const char *device, enum limit_direction direction,
 	const struct limit_config *change, bool off, struct limit_config *now, struct error *err);
 /* Whether that is a card, and has two directions. */
-bool machine_is_card(const char *device);
+bool machine_is_card(const struct machine *machine, const char *device);
 
 /* The state of a vCPU that ended, see vcpu_describe. */
 size_t machine_describe_vcpu(struct machine *machine, unsigned int vcpu, char *buf, size_t size);

@@ -31,7 +31,25 @@ void nets_close(struct nets *nets);
 void nets_hold(struct nets *nets);
 int nets_resume(struct nets *nets, struct error *err);
 
-/* i < config->num_nets */
+/*
+ * The thread is held. One more: its index, or -errno with a line; what config->copy has is taken
+ * over unless that fails. The descriptors in config become the network's own, as with nets_open.
+ * remove: no machine uses it.
+ */
+int nets_add(struct nets *nets, const struct net_config *config, struct error *err);
+void nets_remove(struct nets *nets, unsigned int i);
+
+/* The index of the network of that id, or -ENOENT. */
+int nets_find(const struct nets *nets, const char *id);
+
+/* Indices have gaps where networks were removed, and stay as they are. i < CONFIG_MAX_NETS */
+bool nets_has(const struct nets *nets, unsigned int i);
+/* The others want one that there is. */
+const struct net_config *nets_config(const struct nets *nets, unsigned int i);
+const char *nets_id(const struct nets *nets, unsigned int i);
+/* A person has pulled its cable. */
+bool nets_down(const struct nets *nets, unsigned int i);
+void nets_set_down(struct nets *nets, unsigned int i, bool down);
 struct net *nets_net(struct nets *nets, unsigned int i);
 struct event_loop *nets_loop(struct nets *nets);
 /* Of that loop. */

@@ -278,10 +278,68 @@ static void test_read_only(void **state)
 	free(after);
 }
 
+/* By two descriptors, which stay the caller's; the path is a name only. */
+static void test_descriptors(void **state)
+{
+	struct image_file *file = *state;
+	const int rw[2] = {open(file->path, O_RDWR), open(file->path, O_RDWR)};
+	const int ro[2] = {open(file->path, O_RDONLY), open(file->path, O_RDONLY)};
+	const int dir[2] = {open(file->dir, O_RDONLY), open(file->dir, O_RDONLY)};
+	struct blk_config config = {.path = "a name", .fds = ro, .log = NULL};
+	struct blk *blk = NULL, *other = NULL;
+	struct error err;
+	uint8_t byte[BLK_SECTOR] = {0x42}, back[BLK_SECTOR];
+	struct log log = {0};
+
+	config.log = &log;
+	assert_int_equal(blk_raw_create(&config, &blk, &err), -EACCES);
+	assert_non_null(strstr(err.text, "a name"));
+	config.fds = dir;
+	config.read_only = true;
+	assert_int_equal(blk_raw_create(&config, &blk, &err), -EISDIR);
+	config.fds = rw;
+	config.read_only = false;
+	assert_int_equal(blk_raw_create(&config, &blk, &err), 0);
+	assert_int_equal(blk_raw_create(&config, &other, &err), 0); /* the same open file's lock */
+	blk_close(other);
+	assert_int_equal(
+		blk_try_open(file->path, &blk_modes[BLK_MODE_DIRECT], false, &other, &err), -EBUSY);
+	assert_int_equal(blk_do(blk, BLK_WRITE, 0, 0, byte, BLK_SECTOR), 0);
+	assert_int_equal(pread(ro[0], back, BLK_SECTOR, 0), BLK_SECTOR);
+	assert_memory_equal(back, byte, BLK_SECTOR);
+	blk_close(blk);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(close(rw[i]), 0);
+		assert_int_equal(close(ro[i]), 0);
+		assert_int_equal(close(dir[i]), 0);
+	}
+}
+
+static void test_grow(void **state)
+{
+	struct image_file *file = *state;
+	struct blk *blk = blk_open(file->path, &blk_modes[BLK_MODE_WRITEBACK], false);
+	struct stat st;
+
+	assert_int_equal(blk_grow(blk, DISK_SIZE - 1), -EINVAL);
+	assert_int_equal(blk_grow(blk, UINT64_MAX), -EINVAL);
+	assert_int_equal(blk_capacity(blk), DISK_SIZE);
+	assert_int_equal(blk_grow(blk, DISK_SIZE + 1000), 0);
+	assert_int_equal(blk_capacity(blk), DISK_SIZE + BLK_SECTOR);
+	assert_int_equal(stat(file->path, &st), 0);
+	assert_int_equal(st.st_size, DISK_SIZE + 1000);
+	blk_close(blk);
+	blk = blk_open(file->path, &blk_modes[BLK_MODE_WRITEBACK], true);
+	assert_int_equal(blk_grow(blk, 2 * DISK_SIZE), -EROFS);
+	blk_close(blk);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_grow, setup, teardown),
 		CASE(test_what_is_no_disk),
 		CASE(test_native_wants_direct),
 		CASE(test_hosts_without),

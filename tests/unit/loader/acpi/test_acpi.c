@@ -334,6 +334,59 @@ static void test_ssdt_count(void **state)
 	fake_ram_destroy(&ram);
 }
 
+/* ---- the SSDT of hot-plug ---- */
+
+/*
+ * A scope for each slot, behind what is the same for all: DefDevice with the slot's name, _ADR and
+ * _SUN.
+ */
+static void check_slot(const struct acpi_table *ssdt, unsigned int slot)
+{
+	char device[5], bytes[32];
+	size_t at;
+
+	snprintf(device, sizeof(device), "S%02X_", slot);
+	memcpy(bytes, device, 4);
+	memcpy(bytes + 4, "\010_ADR\014\0\0", 8);
+	bytes[12] = (char)slot;
+	bytes[13] = 0;
+	at = offset_of(ssdt->data, ssdt->len, bytes, 14);
+	memcpy(bytes, "\010_SUN\012", 6);
+	bytes[6] = (char)slot;
+	assert_int_equal(offset_of(ssdt->data, ssdt->len, bytes, 7), at + 14);
+	assert_memory_equal(ssdt->data + at + 21, "\x14", 1); /* DefMethod */
+	assert_non_null(memmem(ssdt->data + at + 21, 16, "_EJ0\1", 5));
+}
+
+static void test_ssdt_slots(void **state)
+{
+	static const uint32_t masks[] = {0x2, 0x80000000, 0x3e, 0xfffffffe, 0x8421080};
+	struct acpi_walk walk;
+	struct fake_ram ram;
+
+	(void)state;
+	fake_ram_create(&ram, 16 * MiB);
+	build(&ram, 1, &walk);
+	assert_null(acpi_find(&walk, "SSDT"));
+	for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
+		const struct acpi_config config = {.num_cpus = 254, .hotplug_slots = masks[i]};
+		const struct acpi_table *ssdt;
+		unsigned int found = 0;
+
+		acpi_fixture_build(&ram, &config, &walk);
+		ssdt = acpi_find(&walk, "SSDT");
+		assert_non_null(ssdt);
+		offset_of(ssdt->data, ssdt->len, "ACPI0013", 8);
+		for (const uint8_t *p = ssdt->data; p < ssdt->data + ssdt->len; p++)
+			found += !memcmp(p, "\010_ADR", 5);
+		assert_int_equal(found, __builtin_popcount(masks[i]));
+		for (unsigned int slot = 0; slot < 32; slot++)
+			if (masks[i] >> slot & 1)
+				check_slot(ssdt, slot);
+	}
+	fake_ram_destroy(&ram);
+}
+
 static void test_refusals(void **state)
 {
 	struct acpi_config config = {.num_cpus = 10000};
@@ -366,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_mcfg),
 		cmocka_unit_test(test_ssdt_devices),
 		cmocka_unit_test(test_ssdt_count),
+		cmocka_unit_test(test_ssdt_slots),
 		cmocka_unit_test(test_refusals),
 	};
 

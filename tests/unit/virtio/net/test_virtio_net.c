@@ -244,6 +244,34 @@ static void test_5_1_4_link(void **state)
 	assert_int_equal(drv()->t->generation(drv()), generation);
 }
 
+/* A person pulls the cable: nothing passes, whatever the driver does, and then it does again. */
+static void test_pulled_cable(void **state)
+{
+	(void)state;
+	net_start(NET_ALL);
+	net_post(0, 4, 2048);
+	virtio_net_set_link(nf.vnet, false);
+	assert_int_equal(drv()->t->take_irq(drv()), VIRTIO_ISR_CONFIG);
+	assert_int_equal(vdrv_cfg(drv(), CFG_STATUS, 2), 0);
+	net_send_pattern(0, 100, 1);
+	net_run();
+	net_expect_none_sent();
+	assert_int_equal(net_sent(0), 1); /* lost, as on a card */
+	net_arrive(0, 200, 2);
+	net_expect_none(0);
+	fake_net_set_link(&nf.fake, false);
+	fake_net_set_link(&nf.fake, true); /* the other end's is no matter */
+	assert_int_equal(vdrv_cfg(drv(), CFG_STATUS, 2), 0);
+	virtio_net_set_link(nf.vnet, true);
+	net_run();
+	assert_int_equal(vdrv_cfg(drv(), CFG_STATUS, 2), LINK_UP);
+	net_expect_arrived(0, 200, 2, 1);
+	net_send_pattern(0, 100, 3);
+	net_run();
+	net_expect_sent_pattern(0, 100, 3);
+	assert_false(net_needs_reset());
+}
+
 static void test_5_1_4_link_down_at_first(void **state)
 {
 	struct virtio_net_config config = nf.config;
@@ -298,6 +326,7 @@ int main(void)
 		NET_TEST(test_5_1_3_not_offered),
 		NET_TEST(test_5_1_4_config),
 		NET_TEST(test_5_1_4_link),
+		NET_TEST(test_pulled_cable),
 		NET_MMIO(test_5_1_4_link_down_at_first),
 		NET_TEST(test_5_1_6_5_4_announce),
 	};

@@ -168,8 +168,8 @@ static const struct {
 } completions[] = {
 	{"bantam ", "bantam ''",
 		"run pack doctor ps stop reset pause resume wait events console stat top limit "
-		"balloon nmi sysrq dump logs version help"},
-	{"bantam d", "bantam d", "doctor dump"},
+		"balloon nmi sysrq dump logs disk net version help"},
+	{"bantam d", "bantam d", "doctor dump disk"},
 	{"bantam run --mem", "bantam run --mem", "--memory"},
 	{"bantam run --on-panic re", "bantam run --on-panic re", "restart"},
 	{"bantam run --on-panic=re", "bantam run --on-panic = re", "restart"},
@@ -194,7 +194,7 @@ static const struct {
 	{"bantam run -m ", "bantam run -m ''", ""},
 	{"bantam doctor --", "bantam doctor --", "--kvm --verbose --help"},
 	{"bantam doctor --m", "bantam doctor --m", ""},
-	{"bantam help d", "bantam help d", "doctor dump"},
+	{"bantam help d", "bantam help d", "doctor dump disk"},
 	{"bantam completion z", "bantam completion z", "zsh"},
 };
 

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Commands about networks. A tap comes as descriptors, one for each pair of queues. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm/core/error.h"
+#include "vm/machine/nets.h"
+#include "vm_hotplug.h"
+
+static void put_net(struct control_job *job, struct vm *vm, unsigned int i)
+{
+	const unsigned int slot = machine_slot(vm->machine, MACHINE_NET, i);
+	const uint8_t *mac = nets_mac(vm->nets, i);
+	struct net *net = nets_net(vm->nets, i);
+	char text[18];
+
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+	control_open(job, NULL);
+	control_put_text(job, "id", nets_id(vm->nets, i));
+	control_put_text(job, "network", nets_name(vm->nets, i));
+	control_put_text(job, "mac", text);
+	control_put_text(
+		job, "link", !nets_down(vm->nets, i) && net->ops->link(net) ? "up" : "down");
+	control_put_flag(job, "leaving", vm_hotplug_leaving(vm, MACHINE_NET, i));
+	if (slot)
+		control_put_number(job, "slot", slot);
+	control_close(job);
+}
+
+static void start_list(struct control_job *job, void *opaque)
+{
+	struct vm *vm = opaque;
+
+	control_open_list(job, "nets");
+	for (unsigned int i = 0; i < CONFIG_MAX_NETS; i++)
+		if (nets_has(vm->nets, i))
+			put_net(job, vm, i);
+	control_close(job);
+	control_done(job);
+}
+
+/* ---- add ---- */
+
+enum { ADD_SPEC, ADD_TAP, ADD_MAX_TAPS = 8 };
+
+static const struct control_field add_fields[ADD_TAP + ADD_MAX_TAPS] = {
+	[ADD_SPEC] = {"net", CONTROL_TEXT, true}, /* as --net takes it */
+	[ADD_TAP] = {"tap0", CONTROL_FD, false},
+	{"tap1", CONTROL_FD, false},
+	{"tap2", CONTROL_FD, false},
+	{"tap3", CONTROL_FD, false},
+	{"tap4", CONTROL_FD, false},
+	{"tap5", CONTROL_FD, false},
+	{"tap6", CONTROL_FD, false},
+	{"tap7", CONTROL_FD, false},
+};
+
+/* Numbers of descriptors are the client's; what has come with them counts. */
+static int parse(const struct control_value *args, struct net_config *net, struct error *err)
+{
+	int rc = config_parse_net(args[ADD_SPEC].text, net, err);
+
+	if (rc < 0)
+		return rc;
+	if (net->kind == NET_NONE)
+		return error_set(err, -EINVAL, "--net: none is no network to add");
+	if (net->script)
+		return error_set(
+			err, -EINVAL, "--net: a script cannot be run for one that is added");
+	net->num_fds = 0;
+	while (net->kind == NET_TAP && net->num_fds < CONFIG_MAX_NET_QUEUES &&
+		net->num_fds < ADD_MAX_TAPS && args[ADD_TAP + net->num_fds].fd >= 0) {
+		net->fds[net->num_fds] = args[ADD_TAP + net->num_fds].fd;
+		net->num_fds++;
+	}
+	if (net->kind == NET_TAP && !net->num_fds)
+		return error_set(err, -EINVAL, "--net: a tap to add comes as descriptors");
+	net->queues = 0;
+	return 0;
+}
+
+/* The index of the new network, or -errno with a line. Its thread is held. */
+static int add(struct vm *vm, struct control_value *args, struct error *err)
+{
+	struct net_config net;
+	int rc = parse(args, &net, err), index;
+
+	index = rc < 0 ? rc : nets_add(vm->nets, &net, err);
+	if (index < 0) {
+		free(net.copy);
+		return index;
+	}
+	for (unsigned int i = 0; i < net.num_fds; i++)
+		args[ADD_TAP + i].fd = -1; /* the network's now */
+	rc = machine_add(vm->machine, MACHINE_NET, (unsigned int)index, err);
+	if (rc < 0)
+		nets_remove(vm->nets, (unsigned int)index);
+	return rc < 0 ? rc : index;
+}
+
+static void start_add(struct control_job *job, void *opaque)
+{
+	struct vm *vm = opaque;
+	struct error err = {""}, held = {""};
+	int index, rc;
+
+	if (vm_hotplug_refuses(vm, job))
+		return;
+	nets_hold(vm->nets);
+	index = add(vm, job->args, &err);
+	rc = nets_resume(vm->nets, &held);
+	if (index >= 0)
+		vm_hotplug_tell(vm, MACHINE_NET, (unsigned int)index, VM_ADDED);
+	if (index < 0 || rc < 0) {
+		control_fail(job, MIN(index, rc), "%s", index < 0 ? err.text : held.text);
+		return;
+	}
+	control_put_text(job, "id", nets_id(vm->nets, (unsigned int)index));
+	control_done(job);
+}
+
+/* ---- link ---- */
+
+enum { LINK_UP = VM_DEVICE_ID + 1 };
+
+static const struct control_field link_fields[] = {
+	[VM_DEVICE_ID] = {"id", CONTROL_TEXT, true},
+	[LINK_UP] = {"up", CONTROL_FLAG, true},
+};
+
+static void start_link(struct control_job *job, void *opaque)
+{
+	const bool up = job->args[LINK_UP].number;
+	struct vm *vm = opaque;
+	struct error err = {""};
+	unsigned int index;
+
+	if (vm_hotplug_refuses(vm, job) || !vm_hotplug_find(vm, job, MACHINE_NET, &index))
+		return;
+	nets_hold(vm->nets);
+	nets_set_down(vm->nets, index, !up);
+	machine_set_link(vm->machine, index, up);
+	if (nets_resume(vm->nets, &err) < 0) {
+		control_fail(job, -EIO, "%s", err.text);
+		return;
+	}
+	vm_hotplug_tell(vm, MACHINE_NET, index, up ? "link up" : "link down");
+	control_done(job);
+}
+
+static const struct control_field remove_fields[VM_REMOVE_FIELDS] = {
+	[VM_DEVICE_ID] = {"id", CONTROL_TEXT, true},
+	[VM_REMOVE_TIMEOUT] = {"timeout", CONTROL_NUMBER, false},
+	[VM_REMOVE_FORCE] = {"force", CONTROL_FLAG, false},
+};
+
+#define FIELDS(list) .fields = (list), .num_fields = ARRAY_SIZE(list)
+
+static const struct control_command commands[] = {
+	{.name = "nets", .start = start_list},
+	{.name = "net-add", FIELDS(add_fields), .start = start_add},
+	{.name = "net-remove",
+		FIELDS(remove_fields),
+		.start = vm_hotplug_remove_net,
+		.event = vm_hotplug_remove_event,
+		.cancel = vm_hotplug_remove_cancel},
+	{.name = "net-link", FIELDS(link_fields), .start = start_link},
+};
+
+const struct control_family vm_net_family = {
+	.commands = commands, .num_commands = ARRAY_SIZE(commands)};
