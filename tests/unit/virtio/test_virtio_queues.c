@@ -281,14 +281,14 @@ static void test_loop_runs_kicks(void **state)
 	assert_int_equal(td.kicks, 0);
 }
 
-struct counter {
+struct kick_counter {
 	struct virtio_device *vdev;
 	unsigned int kicks, chains;
 };
 
 static bool count_chain(void *opaque, unsigned int q, struct virtq_chain *chain)
 {
-	struct counter *c = opaque;
+	struct kick_counter *c = opaque;
 
 	c->chains++;
 	virtio_device_push(c->vdev, q, chain, 0);
@@ -297,7 +297,7 @@ static bool count_chain(void *opaque, unsigned int q, struct virtq_chain *chain)
 
 static void count_kick(void *opaque, unsigned int q)
 {
-	struct counter *c = opaque;
+	struct kick_counter *c = opaque;
 
 	c->kicks++;
 	virtio_device_process(c->vdev, q, count_chain);
@@ -308,7 +308,7 @@ static void test_pass_is_bounded(void **state)
 {
 	static const struct virtio_device_ops ops = {.kick = count_kick};
 	const uint16_t sizes[] = {1024};
-	struct counter c = {0};
+	struct kick_counter c = {0};
 	struct virtio_device_config config = {.name = "count",
 		.id = VIRTIO_ID_RNG,
 		.ops = &ops,
