@@ -44,6 +44,7 @@ uses.vm/core          :=
 uses.devices/char     := vm/core
 uses.devices/block    := vm/core
 uses.devices/net      := vm/core
+uses.devices/net/slirp := vm/core devices/net
 uses.devices/pci      := vm/core
 uses.devices/serial   := vm/core devices/char
 uses.devices/time     := vm/core
@@ -66,14 +67,16 @@ uses.loader           := vm/core loader/image loader/boot loader/cache loader/un
 uses.vm/kvm           := vm/core
 uses.vcpu/cpuid       := vm/core
 uses.vcpu             := vm/core vm/kvm vcpu/cpuid
-uses.vm/config        := vm/core vcpu/cpuid
+uses.vm/options       := vm/core
+uses.vm/config        := vm/core vcpu/cpuid vm/options
+uses.vm/help          := vm/core vcpu/cpuid vm/options vm/config
 uses.vm/control       := vm/core
-uses.vm/client        := vm/core devices/char devices/net vm/config vm/control vcpu/cpuid
+uses.vm/client        := vm/core devices/char devices/net vm/options vm/config vm/help vm/control vcpu/cpuid
 uses.vm/dump          := vm/core
 
-below_machine := vm/core $(addprefix devices,/char /block /net /pci /serial /time) devices \
+below_machine := vm/core $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
-	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/config
+	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
 uses.vm               := $(below_machine) vm/machine vm/control vm/dump
 uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm vm/client

@@ -25,7 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../../devices/net/slirp_private.h"
+#include "../../devices/net/slirp/slirp_private.h"
 #include "vm/core/event_loop.h"
 
 #include "../unit/fakes/check.h"

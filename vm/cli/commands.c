@@ -13,10 +13,10 @@
 #include "vm/client/verbs.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/help.h"
-#include "vm/config/options.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
+#include "vm/help/help.h"
+#include "vm/options/options.h"
 #include "vm/vm.h"
 
 static int complain(const struct error *err, int code)

@@ -21,14 +21,14 @@
 #include "vm/cli/probe_guest.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/help.h"
-#include "vm/config/options.h"
 #include "vm/core/bus.h"
 #include "vm/core/error.h"
 #include "vm/core/guest_mem.h"
 #include "vm/core/layout.h"
+#include "vm/help/help.h"
 #include "vm/kvm/kvm.h"
 #include "vm/machine/ram.h"
+#include "vm/options/options.h"
 
 #define PROBE_RAM   (4 * MiB)
 #define PROBE_GPA   (2 * MiB)

@@ -15,9 +15,9 @@
 #include "vm/config/cmdline.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/help.h"
 #include "vm/config/kernel_find.h"
 #include "vm/core/error.h"
+#include "vm/help/help.h"
 
 enum { CMDLINE_SIZE = 65536 };
 

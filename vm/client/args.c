@@ -5,7 +5,7 @@
 
 #include "client.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/help.h"
+#include "vm/help/help.h"
 
 int client_complain(const struct error *err, int code)
 {

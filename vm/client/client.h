@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
-#include "vm/config/options.h"
 #include "vm/core/error.h"
+#include "vm/options/options.h"
 
 struct client;
 

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vm/config/options.h"
 #include "vm/core/error.h"
 #include "vm/core/layout.h"
+#include "vm/options/options.h"
 
 #include "config_private.h"
 

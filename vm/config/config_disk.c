@@ -10,7 +10,7 @@
 #include "vm/config/config.h"
 #include "vm/core/error.h"
 
-#include "foreign_words.h"
+#include "../options/foreign_words.h"
 
 static int set_ro(void *opaque, const char *value, struct error *err)
 {

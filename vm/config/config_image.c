@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "vm/config/config.h"
-#include "vm/config/options.h"
 #include "vm/core/error.h"
+#include "vm/options/options.h"
 
 #include "config_private.h"
 

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "vm/cli/pack.h"
-#include "vm/config/options.h"
 #include "vm/core/error.h"
+#include "vm/options/options.h"
 
 /* As U-Boot's mkimage calls it. */
 static const char first_name[] = "conf-1";

@@ -3,7 +3,7 @@
 #define BANTAM_VM_CONFIG_CONFIG_PRIVATE_H
 
 #include "vm/config/config.h"
-#include "vm/config/options.h"
+#include "vm/options/options.h"
 
 /* No address was given: the default depends on the mode, which may come later. */
 #define FLAT_GPA_UNSET UINT64_MAX

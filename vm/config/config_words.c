@@ -12,7 +12,7 @@
 #include "vm/core/error.h"
 #include "vm/core/suggest.h"
 
-#include "foreign_words.h"
+#include "../options/foreign_words.h"
 
 int config_parse_word(
 	const char *what, const char *value, const char *const *words, struct error *err)

@@ -13,8 +13,8 @@
 #include "loader/loader.h"
 #include "loader/smbios/smbios.h"
 #include "vm/config/config_limit.h"
-#include "vm/config/options.h"
 #include "vm/core/base.h"
+#include "vm/options/options.h"
 
 struct error;
 

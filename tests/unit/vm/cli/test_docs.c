@@ -17,8 +17,8 @@
 #include "vm/config/cmdline.h"
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/options.h"
 #include "vm/core/error.h"
+#include "vm/options/options.h"
 
 enum { MAX_ARGS = 64, MAX_TEXT = 1 << 16 };
 

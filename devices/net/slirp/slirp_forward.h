@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_DEVICES_NET_SLIRP_FORWARD_H
-#define BANTAM_DEVICES_NET_SLIRP_FORWARD_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_FORWARD_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_FORWARD_H
 
 #include "devices/net/net.h"
 #include "slirp_lib.h"

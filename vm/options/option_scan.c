@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vm/config/options.h"
 #include "vm/core/error.h"
 #include "vm/core/suggest.h"
+#include "vm/options/options.h"
 
 #include "foreign_words.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Other monitors' words, and what to say instead; see foreign_words.c. All strings are static. */
-#ifndef BANTAM_VM_CONFIG_FOREIGN_WORDS_H
-#define BANTAM_VM_CONFIG_FOREIGN_WORDS_H
+#ifndef BANTAM_VM_OPTIONS_FOREIGN_WORDS_H
+#define BANTAM_VM_OPTIONS_FOREIGN_WORDS_H
 
 #include "vm/core/base.h"
 

@@ -3,8 +3,8 @@
  * The one table of verbs and options. The parser, `--help` and the shells' completions all read
  * it, so an option that exists in one exists in all.
  */
-#ifndef BANTAM_VM_CONFIG_OPTIONS_H
-#define BANTAM_VM_CONFIG_OPTIONS_H
+#ifndef BANTAM_VM_OPTIONS_OPTIONS_H
+#define BANTAM_VM_OPTIONS_OPTIONS_H
 
 #include "vm/core/base.h"
 

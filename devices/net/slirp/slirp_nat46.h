@@ -4,10 +4,10 @@
  * whole packets. The guest's address a.b.c.d is fec0::7634:0:a.b.c.d on the way, so no state is
  * needed; libslirp is told in advance where that is, as the guest would not answer for it.
  */
-#ifndef BANTAM_DEVICES_NET_SLIRP_NAT46_H
-#define BANTAM_DEVICES_NET_SLIRP_NAT46_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_NAT46_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_NAT46_H
 
-#include "packet.h"
+#include "../packet.h"
 
 enum {
 	SLIRP_NAT46_MORE = 20,		      /* bytes by which a packet grows */

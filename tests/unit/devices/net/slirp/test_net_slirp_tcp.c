@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "../../../../devices/net/slirp_private.h"
-#include "net_guest.h"
+#include "../../../../../devices/net/slirp/slirp_private.h"
+#include "devices/net/net_guest.h"
 
 enum { GUEST_PORT = 7000, BULK = 6 << 20, CHUNK = 65536, TURNS = 20000 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `bantam help` and `bantam completion` print, made from the option table. */
-#ifndef BANTAM_VM_CLI_HELP_H
-#define BANTAM_VM_CLI_HELP_H
+#ifndef BANTAM_VM_HELP_HELP_H
+#define BANTAM_VM_HELP_HELP_H
 
 #include <stdio.h>
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "config_line.h"
+#include "vm/config/config_line.h"
 
 static const struct {
 	const char *text, *words;
@@ -48,7 +48,6 @@ static const struct {
 	{"-d file=disk.img,format=raw", "a file of that name is ./file=disk.img)"},
 	{"-d disk.img,if=virtio", "--disk: unknown option 'if' (leave it out"},
 	{"-d disk.img,readonly=on", "--disk: unknown option 'readonly' (here: ro)"},
-	{"-n user,id=n0", "--net: unknown option 'id' (leave it out)"},
 	{"-n user,restrict=on", "--net: restrict takes no value (use restrict alone, or leave it"},
 	{"-n tap,script=no", "--net: script: 'no' (here: none, or leave it out"},
 	{"-n tap,downscript=no", "--net: unknown option 'downscript' (leave it out"},

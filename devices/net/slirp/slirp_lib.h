@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_DEVICES_NET_SLIRP_LIB_H
-#define BANTAM_DEVICES_NET_SLIRP_LIB_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_LIB_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_LIB_H
 
 #include <slirp/libslirp.h>
 

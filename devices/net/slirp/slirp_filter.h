@@ -15,8 +15,8 @@
  *
  * One thread.
  */
-#ifndef BANTAM_DEVICES_NET_SLIRP_FILTER_H
-#define BANTAM_DEVICES_NET_SLIRP_FILTER_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_FILTER_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_FILTER_H
 
 #include "slirp_dns.h"
 #include "vm/core/base.h"

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vm/config/help.h"
-#include "vm/config/options.h"
 #include "vm/core/base.h"
+#include "vm/help/help.h"
+#include "vm/options/options.h"
 
 static bool option_of(enum verb verb, enum option_id id)
 {

@@ -14,8 +14,8 @@
 
 #include "vm/config/cmdline.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/help.h"
-#include "vm/config/options.h"
+#include "vm/help/help.h"
+#include "vm/options/options.h"
 
 typedef int (*print_fn)(FILE *out, const char *what);
 

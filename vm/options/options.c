@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The tables of verbs and options: help, manual, completion and the scanner go by them. */
-#include "vm/config/options.h"
+#include "vm/options/options.h"
 
 #include <assert.h>
 #include <errno.h>

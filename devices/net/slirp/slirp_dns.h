@@ -11,8 +11,8 @@
  *
  * One thread.
  */
-#ifndef BANTAM_DEVICES_NET_SLIRP_DNS_H
-#define BANTAM_DEVICES_NET_SLIRP_DNS_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_DNS_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_DNS_H
 
 #include <time.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef BANTAM_DEVICES_NET_SLIRP_PRIVATE_H
-#define BANTAM_DEVICES_NET_SLIRP_PRIVATE_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_PRIVATE_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_PRIVATE_H
 
 #include <slirp/libslirp.h>
 
+#include "../frame_ring.h"
 #include "devices/net/net.h"
-#include "frame_ring.h"
 #include "slirp_filter.h"
 #include "slirp_lib.h"
 #include "slirp_nat46.h"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "../../../../devices/net/slirp_dns.h"
-#include "net_guest.h"
+#include "../../../../../devices/net/slirp/slirp_dns.h"
+#include "devices/net/net_guest.h"
 
 static bool sandbox; /* set by main */
 

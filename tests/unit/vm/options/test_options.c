@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "vm/config/config.h"
-#include "vm/config/options.h"
 #include "vm/core/error.h"
 #include "vm/core/suggest.h"
+#include "vm/options/options.h"
 
 static void verbs(void **state)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Help from the tables: verbs and options (vm/config/options.c), default command line
+ * Help from the tables: verbs and options (vm/options/options.c), default command line
  * (vm/config/cmdline.c), exit codes (here). Lines are filled to 80 columns whatever the terminal's
  * width is, so that help in a pipe and in a bug report reads the same.
  */
-#include "vm/config/help.h"
+#include "vm/help/help.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 
 #include "vm/config/cmdline.h"
 #include "vm/config/exit_code.h"
-#include "vm/config/options.h"
 #include "vm/core/base.h"
+#include "vm/options/options.h"
 
 enum { WIDTH = 80, OPTION_COLUMN = 28, WORD_COLUMN = 22 };
 

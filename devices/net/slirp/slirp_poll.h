@@ -6,8 +6,8 @@
  * libslirp says what it waits for by naming all its sockets, each time anew. What has changed since
  * the last time is passed on to epoll; the rest costs no system call. One thread.
  */
-#ifndef BANTAM_DEVICES_NET_SLIRP_POLL_H
-#define BANTAM_DEVICES_NET_SLIRP_POLL_H
+#ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_POLL_H
+#define BANTAM_DEVICES_NET_SLIRP_SLIRP_POLL_H
 
 #include "vm/core/base.h"
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "net_guest.h"
+#include "devices/net/net_guest.h"
 
 enum { GUEST_PORT = 7000 };
 

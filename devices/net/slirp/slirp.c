@@ -31,7 +31,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "iov.h"
+#include "../iov.h"
 #include "slirp_forward.h"
 #include "slirp_private.h"
 #include "vm/core/error.h"

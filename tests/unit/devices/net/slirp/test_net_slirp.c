@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "net_guest.h"
+#include "devices/net/net_guest.h"
 
 enum { DHCP_DISCOVER = 1, DHCP_OFFER = 2, DHCP_REQUEST = 3, DHCP_ACK = 5 };
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "packet.h"
+#include "../packet.h"
 #include "slirp_nat46.h"
 #include "vm/core/clock.h"
 
