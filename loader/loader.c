@@ -239,13 +239,13 @@ static int build_entry(const struct guest_mem *mem, const struct kernel *kernel,
 		.rip = plan->entry,
 		.rsp = LAYOUT_BOOT_STACK,
 	};
+	entry->rsi = is_long || kernel->format == KERNEL_BZIMAGE32 ? LAYOUT_BOOT_PARAMS : 0;
 	if (kernel->format == KERNEL_PVH)
 		entry->rbx = LAYOUT_PVH_START_INFO;
-	else if (kernel->format == KERNEL_MULTIBOOT)
+	if (kernel->format == KERNEL_MULTIBOOT) {
 		entry->rbx = LAYOUT_MULTIBOOT_INFO;
-	else
-		entry->rsi = LAYOUT_BOOT_PARAMS;
-	entry->rax = kernel->format == KERNEL_MULTIBOOT ? MULTIBOOT_ENTRY_MAGIC : 0;
+		entry->rax = MULTIBOOT_ENTRY_MAGIC;
+	}
 	rc = gdt_build(mem, entry);
 	if (!rc && is_long)
 		rc = paging_build(mem, &entry->cr3);

@@ -140,7 +140,7 @@ const char *vcpu_exit_word(unsigned int reason, char word[32])
 
 	if (!name)
 		return NULL;
-	for (name += sizeof(prefix) - 1; name[i] && i < 31; i++)
+	for (name += sizeof(prefix) - 1; i < 31 && name[i]; i++)
 		word[i] = (char)tolower((unsigned char)name[i]);
 	word[i] = '\0';
 	return word;

@@ -92,7 +92,7 @@ static bool goes_through(
 static void cfg_write(
 	struct pci_bus *bus, unsigned int slot, uint16_t off, unsigned int size, uint32_t value)
 {
-	struct pci_through through;
+	struct pci_through through = {0};
 	struct pci_function *fn;
 	bool more = false;
 

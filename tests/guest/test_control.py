@@ -85,7 +85,8 @@ def under_load(
         *("-a", DISK_MODULES + ",virtio_net"),
     ).shell()
     guest.run("ip link set eth0 up; udhcpc -i eth0 -q -n", timeout=60)
-    guest.run("dd if=/dev/urandom of=/tmp/data bs=1M count=8; ping -c 600 -i 0.2 10.0.2.2 >/tmp/p &")
+    guest.run("dd if=/dev/urandom of=/tmp/data bs=1M count=8")
+    guest.run("ping -c 600 -i 0.2 10.0.2.2 >/tmp/p &")
     guest.begin(
         "for i in 1 2 3 4 5 6; do"
         " dd if=/tmp/data of=/dev/vda bs=64k oflag=direct 2>/dev/null || echo failed;"

@@ -61,7 +61,7 @@ static int balloon(const struct client_args *args, const char *name, json_t *val
 		rc = client_parse_seconds(OPT_TIMEOUT, args->values[OPT_TIMEOUT], &ms, &err);
 	if (!rc)
 		rc = client_connect(name, &client, &err);
-	if (rc < 0) {
+	if (rc) {
 		json_decref(values);
 		return client_complain(&err, client_exit_code(rc));
 	}

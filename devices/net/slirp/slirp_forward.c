@@ -119,7 +119,7 @@ static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
 	const struct net_forward *forward, struct log *log)
 {
 	struct descriptors before, now;
-	union net_address address;
+	union net_address address = {.in6 = {0}};
 	char text[TEXT];
 	int rc;
 
