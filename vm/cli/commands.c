@@ -93,11 +93,9 @@ static int run_vm(const struct config *config, struct start *start)
 	vm_when_running(vm, on_running, start);
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
-		code = exit_code_of(vm, end);
-	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
-	code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
+		code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
 	notify_manager("STOPPING=1");
-	vm_farewell(vm, end, code);
+	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
 	return rc < 0 ? complain(&err, code) : code;
