@@ -148,11 +148,18 @@ static int parse_direction(const struct vm *vm, const struct control_job *job,
 	const struct control_value *arg = &job->args[ARG_DIRECTION];
 	const bool rx = arg->given && !strcmp(arg->text, "rx");
 	const bool tx = arg->given && !strcmp(arg->text, "tx");
+	const struct limit_config nothing = {0};
+	struct limit_config now;
+	int rc;
 
 	*direction = tx ? LIMIT_TX : LIMIT_RX;
 	if (machine_is_card(vm->machine, job->args[ARG_DEVICE].text) ? rx || tx : !arg->given)
 		return 0;
-	return error_set(err, -EINVAL, "direction: a card has rx and tx, a disk has none");
+	/* That there is no such device matters more. */
+	rc = machine_limit(
+		vm->machine, job->args[ARG_DEVICE].text, LIMIT_RX, &nothing, false, &now, err);
+	return rc < 0 ? rc
+		      : error_set(err, -EINVAL, "direction: a card has rx and tx, a disk has none");
 }
 
 void vm_limit_start(struct control_job *job, void *opaque)
