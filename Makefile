@@ -289,7 +289,7 @@ guest-of: $(O)/bantam
 INTEL ?=
 .PHONY: guest-intel guest-intel-short
 guest-intel guest-intel-short: $(O)/bantam $(GUEST_BINS)
-	$(Q)tests/lab/check-intel $(O)/bantam $(O)/guests $(if $(filter %-short,$@),tiny boot end,$(INTEL))
+	$(Q)tests/lab/check-intel $(O)/bantam $(O)/guests $(if $(filter %-short,$@),tiny end,$(INTEL))
 
 # The tests of kvm-unit-tests, of a tree in which they are built.
 .PHONY: kvm-unit-tests

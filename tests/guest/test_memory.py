@@ -11,6 +11,9 @@ import pytest
 
 from guest import END, Guest
 
+# Not yet seen to pass as a whole in the lab
+pytestmark = pytest.mark.slow
+
 HOST, MIB = 1, 1 << 20
 GROUPS = Path("/sys/fs/cgroup")
 PAGES = Path("/proc/sys/vm/nr_hugepages")

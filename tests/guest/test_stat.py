@@ -14,6 +14,9 @@ from disks import DROP, MIB, sparse
 from guest import DISK_MODULES, END, Guest
 from net import set_address
 
+# Not yet seen to pass as a whole in the lab
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Guest]
 
 
