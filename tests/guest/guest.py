@@ -101,6 +101,14 @@ class Guest:
         self.begin(command)
         return self.end(timeout)
 
+    def beside(self, script: str) -> None:
+        """Starts a script that goes on beside the shell, as no child of it.
+
+        busybox's shell, when it does not edit its lines, takes the end of a child while it waits
+        at its prompt for the end of its input; it ends, and the guest powers off.
+        """
+        self.run(f"( ( {script} ) </dev/null & )")
+
     def begin(self, command: str) -> None:
         """The first half of run, for what several guests do at once."""
         self.send(command.encode() + b"\n")

@@ -152,7 +152,8 @@ def test_forced(start: Start, verb: Verb, disk_dir: Path, linux: str) -> None:
     verb("disk", "add", "hot", image)
     wait_for(guest, "[ -e /dev/vda ]")
     dd = "dd if=/dev/zero of=/dev/vda bs=64k oflag=direct conv=notrunc"
-    guest.run(f"(while {dd} 2>/dev/null; do :; done; echo over >/tmp/over) & sleep 1")
+    guest.beside(f"while {dd} 2>/dev/null; do :; done; echo over >/tmp/over")
+    guest.run("sleep 1")
     verb("disk", "remove", "hot", "disk0", "--force")
     assert disks_of(verb) == {}
     wait_for(guest, "[ ! -e /dev/vda ] && [ -e /tmp/over ]")
