@@ -178,9 +178,26 @@ def test_limit(bantam: Bantam, image: str) -> None:
         assert verb(bantam, "limit", "web", "disk0") == f"bandwidth={2 << 20}\n"
 
 
+def test_limit_by_any_id(bantam: Bantam, image: str) -> None:
+    """What a device is, its id does not say."""
+    words = ["-d", f"{image},id=network", "-n", "user,id=uplink"]
+    with bantam.start("spin.long", "--name", "web", *words):
+        up(bantam, "web")
+        verb(bantam, "limit", "web", "network", "iops=5")
+        assert verb(bantam, "limit", "web", "network") == "iops=5\n"
+        verb(bantam, "limit", "web", "uplink", "rx-pps=6", "tx-bandwidth=7")
+        assert json.loads(verb(bantam, "limit", "--json", "web", "uplink")) == {
+            "rx-pps": 6,
+            "tx-bandwidth": 7,
+        }
+        run = bantam.command("limit", "web", "uplink", "iops=5")
+        assert run.returncode == USAGE and b"rx-pps=" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
+        (["disk1", "iop=5"], 1, b"no device 'disk1'"),
         (["disk1", "iops=5"], 1, b"no device 'disk1'"),
         (["disk", "iops=5"], 1, b"no device 'disk'"),
         (["net0", "rx-pps=5"], 1, b"no device 'net0'"),

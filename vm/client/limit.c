@@ -23,11 +23,38 @@ struct wanted {
 	struct limit_config limits[LIMIT_MAX_DIRECTIONS];
 };
 
+/*
+ * Ids may be anything, so the VM says what a device is. What is no card is a disk, or the VM says
+ * that there is none, which matters more than keys that are wrong.
+ */
+static int find_card(struct client *client, const char *id, bool *card, struct error *err)
+{
+	json_t *result, *net;
+	size_t i;
+	int rc = client_call(client, "nets", NULL, &result, err);
+
+	*card = false;
+	if (rc < 0)
+		return rc;
+	json_array_foreach(json_object_get(result, "nets"), i, net)
+	{
+		const char *found = json_string_value(json_object_get(net, "id"));
+
+		*card |= found && !strcmp(found, id);
+	}
+	json_decref(result);
+	if (*card)
+		return 0;
+	rc = client_call(client, "limit", json_pack("{s:s}", "device", id), &result, err);
+	if (!rc)
+		json_decref(result);
+	return rc;
+}
+
 static int parse(const struct client_args *args, struct wanted *wanted, struct error *err)
 {
 	int rc = 1;
 
-	*wanted = (struct wanted){.card = !strncmp(args->operands[1], "net", 3)};
 	for (unsigned int i = 2; i < args->num_operands; i++) {
 		const char *word = args->operands[i];
 
@@ -100,9 +127,12 @@ static int limit(const struct client_args *args, struct client *client)
 {
 	struct error err = {""};
 	json_t *result, *now;
-	struct wanted wanted;
-	int rc = parse(args, &wanted, &err);
+	struct wanted wanted = {0};
+	int rc = find_card(client, args->operands[1], &wanted.card, &err);
 
+	if (rc < 0)
+		return client_complain(&err, client_exit_code(rc));
+	rc = parse(args, &wanted, &err);
 	if (rc < 0)
 		return client_complain(&err, EXIT_USAGE);
 	now = json_object();
