@@ -14,7 +14,7 @@ IASL        ?= iasl
 SCDOC       ?= scdoc
 DESTDIR     ?=
 WERROR      ?=
-FUZZ_TIME   ?= 10
+FUZZ_TIME   ?= 5
 TORTURE_TIME  ?= 14400
 TORTURE_STATE ?= $(O)/torture.json
 TORTURE_LAB   ?= 0
@@ -224,7 +224,12 @@ $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(call ar
 	$(say) LD $@
 	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^)) -lcmocka
 
-$(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(UNIT_LIB:%.c=$(O)/tsan/%.o) $(call archives,tsan,$(TESTED))
+# Only what has threads to meet is built for it.
+TSAN_ROOMS := $(filter vm/core devices% virtio% vcpu% vm/kvm,$(ROOMS))
+$(O)/tsan/tests/unit/lib.a: $(UNIT_LIB:%.c=$(O)/tsan/%.o)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(TSAN_BINS): $(O)/tsan/%: $(O)/tsan/%.o $(O)/tsan/tests/unit/lib.a $(call archives,tsan,$(TSAN_ROOMS))
 	$(say) LD $@
 	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^)) -lcmocka
 
@@ -386,7 +391,7 @@ help:
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make fwts       the Firmware Test Suite in a guest'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
-	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=10 seconds each'
+	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=$(FUZZ_TIME) seconds each'
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
 	@echo 'make bench      the figures of Documentation/benchmarks.md'
 	@echo 'make asan       bantam with AddressSanitizer: $(O)/asan/bantam'

@@ -104,6 +104,7 @@ void char_fixture_init(struct char_fixture *fix)
 		die("mkostemp");
 	unlink(path);
 	log_init(&fix->log, fix->log_fd, LOG_DEBUG, NULL);
+	fix->settle_ms = SETTLE_MS;
 	fix->room = SIZE_MAX;
 	fix->config = (struct char_config){
 		.loop = fix->loop,
@@ -134,7 +135,7 @@ void char_fixture_fini(struct char_fixture *fix)
 
 void char_fixture_settle(struct char_fixture *fix)
 {
-	while (event_loop_step(fix->loop, SETTLE_MS) > 0)
+	while (event_loop_step(fix->loop, fix->settle_ms) > 0)
 		;
 }
 

@@ -31,6 +31,8 @@ struct char_fixture {
 	size_t break_at; /* rx_len at the last break */
 	bool one_shot;	 /* room falls to 0 with each delivery */
 
+	int settle_ms; /* of silence; 0 where all happens in this process */
+
 	unsigned int commands[5]; /* by enum console_command */
 	void (*on_command)(struct char_fixture *fix, enum console_command command);
 };

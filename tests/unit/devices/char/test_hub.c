@@ -37,6 +37,7 @@ static int setup(void **state)
 	struct hub_fixture *f = calloc(1, sizeof(*f));
 
 	char_fixture_init(&f->base);
+	f->base.settle_ms = 0;
 	fake_chardev_init(&f->below);
 	*state = f;
 	return 0;
