@@ -11,7 +11,6 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <x86intrin.h>
 
 #include "vcpu/vcpu.h"
 #include "vcpu_internal.h"
@@ -45,11 +44,6 @@ static bool offset(struct vcpu *vcpu, unsigned long request, uint64_t *value)
 		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)value};
 
 	return ioctl(vcpu->fd, request, &attr) == 0;
-}
-
-uint64_t vcpu_host_tsc(void)
-{
-	return __rdtsc();
 }
 
 void vcpu_stop_time(struct vcpu *vcpu, struct vcpu_time *time)

@@ -59,8 +59,8 @@ void vcpu_join(struct vcpu *vcpu);
 
 /*
  * The vCPU's own time, its TSC and what waits for it, when it has stopped; and going on from there.
- * stopped_tsc and now_tsc are the host's then and now (vcpu_host_tsc), the same for all vCPUs: that
- * keeps their TSCs in step.
+ * stopped_tsc and now_tsc are the host's then and now, the same for all vCPUs: that keeps their
+ * TSCs in step.
  */
 struct vcpu_time {
 	uint64_t tsc, deadline; /* MSRs */
@@ -68,7 +68,6 @@ struct vcpu_time {
 	bool has_offset; /* Linux 5.16; without, the MSR is written, and KVM guesses what is in step
 			  */
 };
-uint64_t vcpu_host_tsc(void);
 void vcpu_stop_time(struct vcpu *vcpu, struct vcpu_time *time);
 void vcpu_go_on_from(
 	struct vcpu *vcpu, const struct vcpu_time *time, uint64_t stopped_tsc, uint64_t now_tsc);

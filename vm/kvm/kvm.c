@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vm/core/counter.h"
 #include "vm/core/error.h"
 #include "vm/core/layout.h"
 #include "vm/kvm/kvm_routes.h"
@@ -321,11 +322,35 @@ struct doorbell_listener kvm_vm_doorbells(struct kvm_vm *vm)
 		.add = add_doorbell, .remove = remove_doorbell, .opaque = vm};
 }
 
-uint64_t kvm_vm_clock_ns(struct kvm_vm *vm)
-{
-	struct kvm_clock_data data = {0};
+enum { CLOCK_TRIES = 8 };
 
-	return ioctl(vm->fd, KVM_GET_CLOCK, &data) < 0 ? 0 : data.clock;
+/*
+ * Linux 5.16 says itself which TSC belongs to the clock, if the host goes by its TSC. Else the TSC
+ * is read before and behind: of a few tries the one that took least, as a thread may lose its CPU
+ * in between.
+ */
+struct kvm_vm_moment kvm_vm_now(struct kvm_vm *vm)
+{
+	struct kvm_vm_moment found = {0};
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned int i = 0; i < CLOCK_TRIES; i++) {
+		struct kvm_clock_data data = {0};
+		const uint64_t before = ticks_now();
+		const int rc = ioctl(vm->fd, KVM_GET_CLOCK, &data);
+		const uint64_t took = ticks_now() - before;
+
+		if (rc < 0)
+			return (struct kvm_vm_moment){.host_tsc = before};
+#ifdef KVM_CLOCK_HOST_TSC
+		if (data.flags & KVM_CLOCK_HOST_TSC)
+			return (struct kvm_vm_moment){data.clock, data.host_tsc};
+#endif
+		if (took < least)
+			found = (struct kvm_vm_moment){data.clock, before + took / 2};
+		least = MIN(least, took);
+	}
+	return found;
 }
 
 void kvm_vm_set_clock_ns(struct kvm_vm *vm, uint64_t ns)

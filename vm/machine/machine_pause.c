@@ -20,29 +20,36 @@
 #include "vm/machine/nets.h"
 
 struct machine_stopped {
-	uint64_t clock_ns;
-	uint64_t host_tsc;
+	struct kvm_vm_moment at;
 	struct vcpu_time vcpus[];
 };
 
 static void stop_clocks(struct machine *m)
 {
-	struct machine_stopped *at = m->stopped;
-
-	at->clock_ns = kvm_vm_clock_ns(m->kvm);
-	at->host_tsc = vcpu_host_tsc();
+	m->stopped->at = kvm_vm_now(m->kvm);
 	for (unsigned int i = 0; i < m->num_vcpus; i++)
-		vcpu_stop_time(m->vcpus[i], &at->vcpus[i]);
+		vcpu_stop_time(m->vcpus[i], &m->stopped->vcpus[i]);
 }
 
+/*
+ * kvm-clock goes on from some moment within the call that sets it. That moment is found by what it
+ * shows next, and the TSCs go on from the same one: a guest watches one by the other.
+ */
 static void start_clocks(struct machine *m)
 {
-	const struct machine_stopped *at = m->stopped;
-	const uint64_t now = vcpu_host_tsc();
+	const struct machine_stopped *stopped = m->stopped;
+	const uint64_t khz = vcpu_tsc_khz(m->vcpus[0]);
+	struct kvm_vm_moment now;
+	uint64_t ns = 0;
 
+	kvm_vm_set_clock_ns(m->kvm, stopped->at.clock_ns);
+	now = kvm_vm_now(m->kvm);
+	if (stopped->at.clock_ns && now.clock_ns > stopped->at.clock_ns)
+		ns = now.clock_ns - stopped->at.clock_ns;
+	now.host_tsc -= (uint64_t)((unsigned __int128)ns * khz / (NSEC_PER_SEC / 1000));
 	for (unsigned int i = 0; i < m->num_vcpus; i++)
-		vcpu_go_on_from(m->vcpus[i], &at->vcpus[i], at->host_tsc, now);
-	kvm_vm_set_clock_ns(m->kvm, at->clock_ns);
+		vcpu_go_on_from(
+			m->vcpus[i], &stopped->vcpus[i], stopped->at.host_tsc, now.host_tsc);
 }
 
 void machine_pause(struct machine *m)

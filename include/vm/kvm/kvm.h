@@ -58,10 +58,14 @@ struct msi_sink kvm_vm_msi_sink(struct kvm_vm *vm);
 struct msi_router kvm_vm_msi_router(struct kvm_vm *vm);
 
 /*
- * kvm-clock, which the guest's kernel tells time by: what it shows now, and setting it to that
- * again. No vCPU runs. A failure is KVM's, and leaves the clock as it is.
+ * kvm-clock, which the guest's kernel tells time by: what it shows at one moment of the host's TSC,
+ * and setting it to that again. No vCPU runs. A failure is KVM's, and leaves the clock as it is.
  */
-uint64_t kvm_vm_clock_ns(struct kvm_vm *vm);
+struct kvm_vm_moment {
+	uint64_t clock_ns; /* 0: KVM does not say */
+	uint64_t host_tsc;
+};
+struct kvm_vm_moment kvm_vm_now(struct kvm_vm *vm);
 void kvm_vm_set_clock_ns(struct kvm_vm *vm, uint64_t ns);
 
 /* Doorbells as ioeventfds (KVM_IOEVENTFD). Any thread. */
