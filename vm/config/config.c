@@ -32,6 +32,7 @@ void config_init(struct config *config)
 		.flat_mode = ENTRY_REAL,
 		.memory = default_memory,
 		.cpus = 1,
+		.hotplug = CONFIG_DEFAULT_HOTPLUG_SLOTS,
 		.on_reboot = END_RESTART,
 		.on_poweroff = END_EXIT,
 		.on_panic = END_EXIT,

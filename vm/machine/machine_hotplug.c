@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices that come and go while the guest runs, if --hotplug asks for it: without it there are no
- * registers, no event device and no slots for the guest to see. A slot has an ACPI object or it has
- * not: those of the start's disks and networks do, and some that are free. A slot that the guest
+ * Devices that come and go while the guest runs, unless --hotplug is 0: then there are no registers,
+ * no event device and no slots for the guest to see. A slot has an ACPI object or it has not: those
+ * of the start's disks and networks do, and some that are free. A slot that the guest
  * was asked for and has not let go of is not filled again: it would take the new device for the old
  * one.
  */
@@ -99,7 +99,7 @@ static int no_hotplug(const struct machine *m, struct error *err)
 	return error_set(err, -EOPNOTSUPP, "nothing can be added to this VM or removed: %s",
 		m->env.config->flat ? "its guest is a flat program"
 		: m->env.config->transport == TRANSPORT_PCI
-			? "it was started without --hotplug"
+			? "it was started with --hotplug 0"
 			: "its devices are not on PCI (--transport)");
 }
 

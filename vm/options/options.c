@@ -274,8 +274,8 @@ static const struct option_spec options[] = {
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
 		.brief = "free slots for disks and networks that are added later",
-		.more = ": 1 to 31, over PCI; by default 0, without hot-plug. Each costs a boot "
-			"a moment; after a reboot there are as many again"},
+		.more = ": up to 31 (default 3), over PCI; 0 for a VM without hot-plug. After a "
+			"reboot there are as many again"},
 	[OPT_ON_REBOOT] = {.name = "on-reboot",
 		.value = "ACTION",
 		.choices = end_actions,

@@ -27,6 +27,7 @@ static void defaults(void **state)
 	assert_null(config.flat);
 	assert_int_equal(config.memory, 512 * MiB);
 	assert_int_equal(config.cpus, 1);
+	assert_int_equal(config.hotplug, 3);
 	assert_int_equal(config.serial[0].kind, SERIAL_STDIO);
 	assert_int_equal(config.serial[1].kind, SERIAL_NONE);
 	assert_int_equal(config.boot, BOOT_AUTO);
