@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pexpect
+import pytest
 
 PROMPT = b"guest# "
 ESCAPE = b"\x01"
@@ -33,6 +34,11 @@ DISK_MODULES = "bantam.modules=virtio_pci,virtio_mmio,virtio_blk"
 BOOT = 90
 COMMAND = 60
 END = 60
+
+
+def slow(*values: object) -> object:
+    """A test's parameters that are left out by -m 'not slow': others stand for them there."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def job(script: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from guest import BOOT, COMMAND, END, ESCAPE, PROMPT, QUIET, Guest, job
+from guest import BOOT, COMMAND, END, ESCAPE, PROMPT, QUIET, Guest, job, slow
 
 POWEROFF, QUIT = 0, 6
 
@@ -92,7 +92,7 @@ def pasted_text(size: int) -> bytes:
     return base64.encodebytes(rng.randbytes(size))[:size].rsplit(b"\n", 1)[0] + b"\n"
 
 
-@pytest.mark.parametrize("cpus", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.parametrize("cpus", [slow("1"), "2"])
 def test_paste_lines(vm: Callable[..., Guest], cpus: str) -> None:
     """100 KB of text at once, into a tty in canonical mode."""
     text = pasted_text(100_000)
@@ -243,7 +243,9 @@ class Terminal:
         os.close(self.tty)
 
 
-@pytest.mark.parametrize("end", ["quit", "poweroff", "TERM", "INT", "HUP", "SEGV", "ABRT"])
+@pytest.mark.parametrize(
+    "end", ["quit", "TERM", "SEGV", *[slow(end) for end in ("poweroff", "INT", "HUP", "ABRT")]]
+)
 def test_terminal_restored(bantam: str, linux12: list[str], end: str) -> None:
     terminal = Terminal([bantam, "run", *linux12, "-a", QUIET])
     try:
@@ -299,7 +301,7 @@ def test_suspend_and_resume(bantam: str, linux12: list[str]) -> None:
 # ---- without a terminal ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stdin", ["pipe", "empty file", "closed", "null"])
+@pytest.mark.parametrize("stdin", ["pipe", "closed", slow("empty file"), slow("null")])
 def test_stdin_without_person(
     bantam: str, linux12: list[str], tmp_path: Path, stdin: str
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from guest import Guest
+from guest import Guest, slow
 
 
 def irq_count(guest: Guest, name: str) -> int:
@@ -92,7 +92,7 @@ def test_timers(vm: Callable[..., Guest]) -> None:
     assert "tsc_deadline_timer" in guest.run("cat /proc/cpuinfo")
 
 
-@pytest.mark.parametrize("linux", ["linux-12", "linux-13"])
+@pytest.mark.parametrize("linux", ["linux-13", slow("linux-12")])
 def test_clock_without_kvm(vm: Callable[..., Guest], linux: str) -> None:
     """A kernel without kvm-clock measures the TSC by ACPI's timer, or goes by that."""
     guest = vm("-a", "no-kvmclock", linux=linux).shell()
@@ -159,7 +159,7 @@ def test_cpu_features(vm: Callable[..., Guest]) -> None:
     assert "sse4_2" not in flags
 
 
-@pytest.mark.parametrize("cpus", ["1", "8"])
+@pytest.mark.parametrize("cpus", [slow("1"), "8"])
 def test_acpi_tables_compile(vm: Callable[..., Guest], tmp_path: Path, cpus: str) -> None:
     """Each table, taken apart by iasl, compiles again without a remark, to the same bytes."""
     iasl = shutil.which("iasl")

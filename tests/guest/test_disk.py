@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from disks import BACK_ENDS, DROP, MIB, TRANSPORTS, allocated, disk, noise, sha256, sparse
-from guest import DISK_MODULES, Guest
+from guest import DISK_MODULES, Guest, slow
 
 POWEROFF, USAGE = 0, 2
 
@@ -77,7 +77,7 @@ def test_data(start: Start, disk_dir: Path, transport: str) -> None:
 
 
 # A PCI bus has 32 places, of which the host bridge takes one.
-@pytest.mark.parametrize("transport,count", [("pci", 31), ("mmio", 32)])
+@pytest.mark.parametrize("transport,count", [("pci", 31), slow("mmio", 32)])
 def test_many_disks(start: Start, disk_dir: Path, transport: str, count: int) -> None:
     """As many as there may be, in the order in which they were given."""
     paths = [disk_dir / f"{index}" for index in range(count)]
@@ -93,7 +93,7 @@ def test_many_disks(start: Start, disk_dir: Path, transport: str, count: int) ->
         assert path.read_bytes().startswith(f"this is {disk(index)}\n".encode())
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["pci", slow("mmio")])
 def test_queues(start: Start, disk_dir: Path, transport: str) -> None:
     """Each of four CPUs has a queue of its own, and over PCI an interrupt, too."""
     path = disk_dir / "disk"
@@ -164,7 +164,7 @@ def test_serial_of_twenty(start: Start, disk_dir: Path) -> None:
     assert guest.run("cat /sys/block/vda/serial; echo").strip() == serial
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", [slow("pci"), "mmio"])
 def test_read_only(start: Start, disk_dir: Path, transport: str) -> None:
     """Writes fail in the guest, also where it tries to make the disk writable."""
     path = disk_dir / "disk"
@@ -183,7 +183,7 @@ def test_read_only(start: Start, disk_dir: Path, transport: str) -> None:
 # ---- sizes and holes ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["pci", slow("mmio")])
 def test_resize(start: Start, disk_dir: Path, transport: str) -> None:
     """SIGUSR1 makes bantam look at the size again, and the guest learns of it."""
     path = sparse(disk_dir / "disk", 4 * MIB)
@@ -253,7 +253,7 @@ def test_locked(start: Start, bantam_run: Run, linux12: list[str], disk_dir: Pat
 # ---- errors of the host, ends of the guest --------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["pci", slow("mmio")])
 def test_full_file_system(
     start: Start, lab_host: None, tmp_path: Path, transport: str
 ) -> None:
@@ -292,7 +292,7 @@ def test_file_size_limit(vm: Callable[..., Guest], disk_dir: Path) -> None:
     poweroff(guest)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", [slow("pci"), "mmio"])
 def test_reboot(start: Start, disk_dir: Path, transport: str) -> None:
     """In the middle of writing; and a disk stays what it is, whatever the guest put on it."""
     header = b"QFI\xfb\0\0\0\3" + bytes(12) + b"\0\0\0\x10" + bytes(4) + b"\0\0\0\1"

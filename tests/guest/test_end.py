@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from guest import BOOT, QUIET, Guest, job
+from guest import BOOT, QUIET, Guest, job, slow
 
 POWEROFF, HOST, USAGE, REBOOT, PANIC, QUIT = 0, 1, 2, 3, 4, 6
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
-@pytest.mark.parametrize("linux", ["linux-12", "linux-13", "linux-12-i386"])
+@pytest.mark.parametrize("linux", ["linux-13", "linux-12-i386", slow("linux-12")])
 def test_poweroff(vm: Callable[..., Guest], linux: str) -> None:
     guest = vm("-c", "2", linux=linux).shell()
     guest.send(b"poweroff\n")
     assert guest.status() == POWEROFF
 
 
-@pytest.mark.parametrize("linux", ["linux-12", "linux-13", "linux-12-i386"])
+@pytest.mark.parametrize("linux", ["linux-12", "linux-12-i386", slow("linux-13")])
 def test_reboot(vm: Callable[..., Guest], linux: str) -> None:
     """The same process boots the guest again, from the beginning."""
     guest = vm("-c", "2", linux=linux).shell()
@@ -183,7 +183,7 @@ def test_pause(vm: Callable[..., Guest], event: str) -> None:
     assert guest.status() == QUIT
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT), slow(signal.SIGHUP)])
 def test_signal(vm: Callable[..., Guest], number: signal.Signals) -> None:
     guest = vm("-c", "2").shell()
     os.kill(guest.pid, number)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from disks import BACK_ENDS, DROP, MIB, TRANSPORTS, allocated, disk, sha256, sparse
-from guest import DISK_MODULES, Guest
+from guest import DISK_MODULES, Guest, slow
 
 # Limit in seconds for a round of jobs
 ROUND = 600
@@ -69,7 +69,7 @@ def devices(count: int) -> list[str]:
     return [disk(index + 1) for index in range(count)]
 
 
-@pytest.mark.parametrize("transport,queues", [("pci", 4), ("mmio", 1)])
+@pytest.mark.parametrize("transport,queues", [("pci", 4), slow("mmio", 1)])
 def test_fio(start: Start, transport: str, queues: int) -> None:
     guest = start(transport, queues)
     devs = devices(len(BACK_ENDS))
@@ -79,6 +79,7 @@ def test_fio(start: Start, transport: str, queues: int) -> None:
     fio(guest, devs, rw="randrw", bs="64k", direct=0, ioengine="psync", fsync=16)
 
 
+@pytest.mark.slow
 def test_fio_ram_disk(start: Start, ram_disk: Path) -> None:
     """A block device of the host."""
     guest = start("pci", 2, f"{ram_disk},queues=2")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guest import BOOT, Guest, rss
+from guest import BOOT, Guest, rss, slow
 from net import (
     ADDRESS,
     HOST,
@@ -77,7 +77,7 @@ def connect(port: int) -> socket.socket:
 # ---- addresses and names ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", ["pci", "mmio"])
+@pytest.mark.parametrize("transport", ["pci", slow("mmio")])
 def test_address_and_names(start: Start, services: Services, transport: str) -> None:
     """DHCP, and a name from a server on the host's loopback."""
     server = services.bind(socket.SOCK_DGRAM, "127.0.0.1")
@@ -105,6 +105,7 @@ def test_names_of_the_host(start: Start, services: Services, outside: str) -> No
     assert "192.0.2.98" in start().run("nslookup bantam.test")
 
 
+@pytest.mark.slow
 def test_debian(
     vm: Callable[..., Guest], debian: Path, services: Services, disk_dir: Path
 ) -> None:
@@ -144,7 +145,7 @@ def test_ipv6(start: Start, services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    "mib,transport", [(32, "pci"), (8, "mmio"), pytest.param(256, "pci", marks=pytest.mark.slow)]
+    "mib,transport", [(32, "pci"), (8, "mmio"), slow(256, "pci")]
 )
 def test_transfer(start: Start, services: Services, mib: int, transport: str) -> None:
     """Both ways, one after the other and at once."""

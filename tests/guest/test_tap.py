@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from guest import BOOT, Guest
+from guest import BOOT, Guest, slow
 from net import (
     MIB,
     NET_MODULES,
@@ -115,9 +115,12 @@ def start(vm: Callable[..., Guest], lan: str, tmp_path: Path) -> Callable[..., G
 # ---- data ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vhost", VHOST)
 @pytest.mark.parametrize(
-    "mib,transport", [(32, "pci"), (8, "mmio"), pytest.param(256, "pci", marks=pytest.mark.slow)]
+    "mib,transport,vhost",
+    [
+        *[(32, "pci", "off"), (32, "pci", "on"), (8, "mmio", "off")],
+        *[slow(8, "mmio", "on"), slow(256, "pci", "off"), slow(256, "pci", "on")],
+    ],
 )
 def test_between_guests(
     start: Callable[..., Guest], mib: int, transport: str, vhost: str

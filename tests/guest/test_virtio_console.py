@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from disks import MIB, sparse
-from guest import COMMAND, END, ESCAPE, PROMPT, Guest, mappings, rss
+from guest import COMMAND, END, ESCAPE, PROMPT, Guest, mappings, rss, slow
 
 POWEROFF, QUIT = 0, 6
 RAM = 128 * MIB
@@ -143,7 +143,7 @@ class Reader:
             tail = (tail + data)[-len(word) :]
 
 
-@pytest.mark.parametrize("mib", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mib", [10, slow(100)])
 def test_much_output(start: Start, mib: int) -> None:
     """It goes through without staying anywhere."""
     guest = start()
@@ -219,7 +219,7 @@ def receive(client: socket.socket, count: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("transport", ["pci", "mmio"])
+@pytest.mark.parametrize("transport", ["pci", slow("mmio")])
 def test_port_on_a_socket(vm: Callable[..., Guest], tmp_path: Path, transport: str) -> None:
     """Both ways, for one client after the other; without one the guest's end is closed."""
     path = tmp_path / "port"
