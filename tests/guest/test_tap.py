@@ -118,8 +118,8 @@ def start(vm: Callable[..., Guest], lan: str, tmp_path: Path) -> Callable[..., G
 @pytest.mark.parametrize(
     "mib,transport,vhost",
     [
-        *[(32, "pci", "off"), (32, "pci", "on"), (8, "mmio", "off")],
-        *[slow(8, "mmio", "on"), slow(256, "pci", "off"), slow(256, "pci", "on")],
+        *[(8, "pci", "off"), (8, "pci", "on"), (2, "mmio", "off")],
+        *[slow(2, "mmio", "on"), slow(256, "pci", "off"), slow(256, "pci", "on")],
     ],
 )
 def test_between_guests(
