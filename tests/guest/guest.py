@@ -30,10 +30,10 @@ if os.environ.get("BANTAM_IN_LAB"):
 DISK_MODULES = "bantam.modules=virtio_pci,virtio_mmio,virtio_blk"
 
 # Limits in seconds. They only end what hangs: an emulated host is slow, and 8 virtual CPUs on
-# its two are slower.
-BOOT = 90
-COMMAND = 60
-END = 60
+# its two are slower, and it may be busy.
+BOOT = 180
+COMMAND = 120
+END = 120
 
 
 def slow(*values: object) -> object:
