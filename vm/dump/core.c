@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The file: headers and notes, and then memory, straight from where the guest has it. */
+/*
+ * The file: headers and notes, and then memory, straight from where the guest has it.
+ *
+ * crash tells what kind of file it has by the program header after the notes': with an alignment it
+ * is one of netdump's, whose kernels never were at random addresses, so p_align is 0, as in the
+ * files of kdump and QEMU. And it reads everything in front of that segment as the head: so what
+ * is first in the file comes first.
+ */
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -75,8 +82,7 @@ static bool image_segment(const struct core *core, Elf64_Phdr *phdr)
 				.p_vaddr = core->info.image_vaddr,
 				.p_paddr = core->info.image_paddr,
 				.p_filesz = size,
-				.p_memsz = size,
-				.p_align = DUMP_PAGE};
+				.p_memsz = size};
 			return true;
 		}
 		offset += region->size;
@@ -90,8 +96,6 @@ static size_t put_phdrs(const struct core *core, Elf64_Phdr *phdr, size_t notes_
 	uint64_t offset = core->head_size;
 
 	*phdr++ = (Elf64_Phdr){.p_type = PT_NOTE, .p_filesz = notes_size, .p_memsz = notes_size};
-	if (image_segment(core, phdr))
-		phdr++;
 	for (size_t i = 0; i < core->num_regions; i++) {
 		const struct guest_mem_region *region = &core->regions[i];
 
@@ -101,10 +105,11 @@ static size_t put_phdrs(const struct core *core, Elf64_Phdr *phdr, size_t notes_
 			.p_vaddr = (core->mapped ? core->direct_map : 0) + region->gpa,
 			.p_paddr = region->gpa,
 			.p_filesz = region->size,
-			.p_memsz = region->size,
-			.p_align = DUMP_PAGE};
+			.p_memsz = region->size};
 		offset += region->size;
 	}
+	if (image_segment(core, phdr))
+		phdr++;
 	first->p_offset = sizeof(Elf64_Ehdr) + (size_t)(phdr - first) * sizeof(*phdr);
 	return (size_t)(phdr - first);
 }
