@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One port, no state. A guest that announces a crash dump (bit 1 without bit 0) is left to take it;
+ * One port, no state. A guest whose crash kernel takes over (bit 1 without bit 0) is left to do so;
  * it will panic or reboot when it is done.
  */
 #include "devices/pvpanic.h"
@@ -10,6 +10,7 @@
 
 #include "vm/core/bus.h"
 #include "vm/core/layout.h"
+#include "vm/core/log.h"
 
 /* QEMU docs/specs/pvpanic */
 enum {
@@ -20,6 +21,7 @@ enum {
 struct pvpanic {
 	struct pvpanic_config config;
 	struct bus_region region;
+	struct log_limit limit;
 };
 
 static uint64_t pvpanic_read(void *opaque, uint64_t off, unsigned int size)
@@ -30,6 +32,15 @@ static uint64_t pvpanic_read(void *opaque, uint64_t off, unsigned int size)
 	return PVPANIC_PANICKED | PVPANIC_CRASH_LOADED;
 }
 
+static void tell_crash_kernel(struct pvpanic *pvpanic)
+{
+	struct log *log = pvpanic->config.log;
+
+	log_limited(log, &pvpanic->limit, LOG_WARN,
+		"the guest's kernel crashed; its crash kernel takes over");
+	log_notice(log, NOTICE_CRASH_KERNEL, NULL, "pvpanic");
+}
+
 static void pvpanic_write(void *opaque, uint64_t off, unsigned int size, uint64_t value)
 {
 	struct pvpanic *pvpanic = opaque;
@@ -38,6 +49,8 @@ static void pvpanic_write(void *opaque, uint64_t off, unsigned int size, uint64_
 	(void)size;
 	if (value & PVPANIC_PANICKED)
 		power_notify(&pvpanic->config.power, POWER_PANIC);
+	else if (value & PVPANIC_CRASH_LOADED)
+		tell_crash_kernel(pvpanic);
 }
 
 static const struct bus_ops pvpanic_ops = {

@@ -62,13 +62,16 @@ int vm_end_signal(const struct vm *vm)
 	return atomic_load(&vm->signal);
 }
 
+/* The end_detail of VM_END_PANIC: who says so. */
+enum { PANIC_BY_PVPANIC, PANIC_BY_KVM, PANIC_BY_REBOOT };
+
 static void on_power(void *opaque, enum power_event event)
 {
 	static const enum vm_end ends[] = {[POWER_OFF] = VM_END_POWEROFF,
 		[POWER_RESET] = VM_END_REBOOT,
 		[POWER_PANIC] = VM_END_PANIC};
 
-	vm_request_end(opaque, ends[event]);
+	request_end(opaque, ends[event], PANIC_BY_PVPANIC);
 }
 
 static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
@@ -81,7 +84,7 @@ static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
 		[VCPU_NO_MEMORY] = VM_END_NO_MEMORY,
 		[VCPU_INTERNAL_ERROR] = VM_END_INTERNAL_ERROR};
 
-	request_end(opaque, ends[end], vcpu);
+	request_end(opaque, ends[end], end == VCPU_GUEST_CRASHED ? PANIC_BY_KVM : vcpu);
 }
 
 static void on_exit_port(void *opaque, uint8_t status)
@@ -337,6 +340,17 @@ static const char *end_cause(enum vm_end end)
 	return causes[end];
 }
 
+static const char *panic_cause(const struct vm *vm)
+{
+	static const char *const causes[] = {
+		[PANIC_BY_PVPANIC] = "pvpanic",
+		[PANIC_BY_KVM] = "kvm",
+		[PANIC_BY_REBOOT] = "reboot",
+	};
+
+	return causes[vm_end_status(vm)];
+}
+
 static void announce_end(struct vm *vm, enum vm_end end)
 {
 	switch (end) {
@@ -348,7 +362,7 @@ static void announce_end(struct vm *vm, enum vm_end end)
 		vm_happened(vm, CONTROL_REBOOT, end_cause(end));
 		break;
 	case VM_END_PANIC:
-		vm_happened(vm, CONTROL_PANIC, end_cause(end));
+		vm_happened(vm, CONTROL_PANIC, panic_cause(vm));
 		break;
 	case VM_END_EARLY_HALT:
 	case VM_END_TRIPLE_FAULT:
@@ -389,8 +403,10 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 {
 	enum end_action action;
 
-	if (*end == VM_END_REBOOT && is_panic_reboot(vm))
+	if (*end == VM_END_REBOOT && is_panic_reboot(vm)) {
 		*end = VM_END_PANIC;
+		atomic_store(&vm->end_detail, PANIC_BY_REBOOT);
+	}
 	if (*end == VM_END_HALT && !came_up(vm))
 		*end = VM_END_EARLY_HALT;
 	announce_end(vm, *end);

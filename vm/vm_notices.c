@@ -31,6 +31,7 @@ static const enum control_event_kind kinds[] = {
 	[NOTICE_IO_ERROR] = CONTROL_IO_ERROR,
 	[NOTICE_DEVICE_FAILED] = CONTROL_DEVICE,
 	[NOTICE_BALLOON] = CONTROL_BALLOON,
+	[NOTICE_CRASH_KERNEL] = CONTROL_CRASH_KERNEL,
 };
 
 static void on_notice(void *opaque, enum log_notice notice, const char *device, const char *text)

@@ -10,11 +10,13 @@
 #include "vm/core/base.h"
 
 struct bus;
+struct log;
 struct pvpanic;
 
 struct pvpanic_config {
 	struct bus *pio;
-	struct power_sink power;
+	struct power_sink power; /* for bit 0 */
+	struct log *log;	 /* for bit 1 alone: a line, and NOTICE_CRASH_KERNEL; may be NULL */
 };
 
 int pvpanic_create(const struct pvpanic_config *config, struct pvpanic **ret);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -33,7 +34,32 @@ def test_events(bantam: Bantam, tmp_path: Path) -> None:
         *("mine", "started", "reboot", "started", "panic", "ended")
     ]
     assert events[-1]["status"] == PANIC
+    assert events[-2]["cause"] == "pvpanic"
     assert abs(events[-1]["time"] - time.time()) < LIMIT
+
+
+@pytest.mark.parametrize("action", ["exit", "pause", "restart"])
+def test_crash_kernel(bantam: Bantam, tmp_path: Path, action: str) -> None:
+    """A guest whose crash kernel takes over goes on, whatever becomes of one that panics."""
+    file = tmp_path / "events"
+    argv = [f"--on-panic={action}", "--on-poweroff=exit", "--events", str(file), "--name", "web"]
+    with bantam.start("ends.protected", *argv) as guest:
+        up(bantam, "web")
+        guest.expect(b"ready\n")
+        with subprocess.Popen(
+            [bantam.binary, "wait", "--json", "--event=crash-kernel", "web"],
+            stdout=subprocess.PIPE,
+        ) as wait:
+            time.sleep(0.5)
+            guest.send(b"c?")
+            # it has said so, and still takes keys
+            guest.expect(b"?\n")
+            out = json.loads(wait.communicate(timeout=LIMIT)[0])
+            assert (wait.returncode, out["event"], out["cause"]) == (OK, "crash-kernel", "pvpanic")
+        guest.send(b"p")
+        assert guest.status() == OK
+        assert "crash kernel takes over" in guest.stderr()
+    assert [e["event"] for e in lines(file)] == ["started", "crash-kernel", "poweroff", "ended"]
 
 
 def test_events_to_a_descriptor(bantam: Bantam) -> None:

@@ -30,6 +30,7 @@ static const char *const event_names[] = {
 	[CONTROL_POWEROFF] = "poweroff",
 	[CONTROL_PANIC] = "panic",
 	[CONTROL_CRASH] = "crash",
+	[CONTROL_CRASH_KERNEL] = "crash-kernel",
 	[CONTROL_IO_ERROR] = "io-error",
 	[CONTROL_DEVICE] = "device",
 	[CONTROL_BALLOON] = "balloon",

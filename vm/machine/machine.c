@@ -173,7 +173,8 @@ static int build_legacy(struct machine *m)
 	const struct i8042_config kbd = {
 		.pio = m->pio, .irq = machine_wire(m, LAYOUT_IRQ_KBD), .power = m->env.power};
 	const struct port92_config port92 = {.pio = m->pio, .power = m->env.power};
-	const struct pvpanic_config pvpanic = {.pio = m->pio, .power = m->env.power};
+	const struct pvpanic_config pvpanic = {
+		.pio = m->pio, .power = m->env.power, .log = m->env.log};
 	int rc = pit_create(&pit, &m->pit);
 
 	if (!rc)

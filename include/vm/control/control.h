@@ -51,9 +51,10 @@ enum control_event_kind {
 	CONTROL_REBOOT,
 	CONTROL_POWEROFF,
 	CONTROL_PANIC,
-	CONTROL_CRASH,	  /* triple fault, or KVM gave up */
-	CONTROL_IO_ERROR, /* of a disk */
-	CONTROL_DEVICE,	  /* a device needs a reset, was added or removed */
+	CONTROL_CRASH,	      /* triple fault, or KVM gave up */
+	CONTROL_CRASH_KERNEL, /* the guest crashed and takes its dump: it goes on */
+	CONTROL_IO_ERROR,     /* of a disk */
+	CONTROL_DEVICE,	      /* a device needs a reset, was added or removed */
 	CONTROL_BALLOON,
 	CONTROL_ENDED, /* the last one */
 	NUM_CONTROL_EVENTS,

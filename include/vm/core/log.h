@@ -36,6 +36,7 @@ enum log_notice {
 	NOTICE_IO_ERROR,      /* of a disk's file */
 	NOTICE_DEVICE_FAILED, /* it needs a reset by its driver */
 	NOTICE_BALLOON,	      /* the guest has given or taken what it was asked for */
+	NOTICE_CRASH_KERNEL,  /* the guest crashed, and takes its dump by itself */
 };
 
 struct log {

@@ -23,6 +23,8 @@ wait:	movw $COM1 + UART_LSR, %dx
 	je fast_reset
 	cmpb $'v', %al
 	je panic
+	cmpb $'c', %al
+	je crash_kernel
 	cmpb $'t', %al
 	je triple_fault
 	say "?\n"
@@ -50,6 +52,11 @@ panic:
 	movb $1, %al
 	outb %al, %dx
 	jmp stay
+crash_kernel:
+	movw $LAYOUT_PVPANIC_PORT, %dx
+	movb $2, %al
+	outb %al, %dx
+	jmp wait
 triple_fault:
 	lidtl nothing			/* a gate neither for this exception nor for what follows */
 	ud2

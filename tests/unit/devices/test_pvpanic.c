@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -9,6 +10,7 @@
 #include "fakes/fake_machine.h"
 #include "vm/core/bus.h"
 #include "vm/core/layout.h"
+#include "vm/core/log.h"
 
 enum { PORT = LAYOUT_PVPANIC_PORT };
 
@@ -40,6 +42,52 @@ static void only_bit_0_is_a_panic(void **state)
 	fake_machine_destroy(&machine);
 }
 
+struct heard {
+	unsigned int count;
+	enum log_notice notice;
+	char text[32];
+};
+
+static void hear(void *opaque, enum log_notice notice, const char *device, const char *text)
+{
+	struct heard *heard = opaque;
+
+	assert_null(device);
+	heard->count++;
+	heard->notice = notice;
+	snprintf(heard->text, sizeof(heard->text), "%s", text);
+}
+
+/* The guest crashed, and its crash kernel takes over: that is told, and ends nothing. */
+static void bit_1_alone_is_told(void **state)
+{
+	struct fake_machine machine;
+	struct pvpanic *pvpanic;
+	struct heard heard = {0};
+	struct log log;
+
+	(void)state;
+	fake_machine_create(&machine);
+	log_init(&log, -1, LOG_ERROR, NULL);
+	log.notice = hear;
+	log.notice_opaque = &heard;
+	struct pvpanic_config config = {
+		.pio = machine.pio, .power = fake_machine_power(&machine), .log = &log};
+
+	assert_int_equal(pvpanic_create(&config, &pvpanic), 0);
+	for (unsigned int value = 0; value < 256; value++) {
+		const unsigned int before = heard.count;
+
+		fake_machine_out(&machine, PORT, (uint8_t)value);
+		assert_int_equal(heard.count - before, (value & 3) == 2);
+	}
+	assert_int_equal(heard.notice, NOTICE_CRASH_KERNEL);
+	assert_string_equal(heard.text, "pvpanic");
+	assert_int_equal(machine.power.count[POWER_PANIC], 128);
+	pvpanic_destroy(pvpanic);
+	fake_machine_destroy(&machine);
+}
+
 static void port_taken(void **state)
 {
 	struct fake_machine machine;
@@ -62,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_bit_0_is_a_panic),
+		cmocka_unit_test(bit_1_alone_is_told),
 		cmocka_unit_test(port_taken),
 	};
 
