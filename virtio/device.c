@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "device_private.h"
 
@@ -137,9 +138,34 @@ void virtio_device_pause(struct virtio_device *vdev)
 	vdev->paused = true;
 	if (vdev->running && vdev->config.ops->pause)
 		vdev->config.ops->pause(vdev->config.opaque);
-	while (works_on_chains(vdev) && in_flight(vdev))
-		pthread_cond_wait(&vdev->idle, &vdev->lock);
 	virtio_device_unlock(vdev);
+}
+
+bool virtio_device_wait_idle(struct virtio_device *vdev, uint64_t timeout_ns)
+{
+	struct timespec until;
+	bool idle;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	timeout_ns += (uint64_t)until.tv_nsec;
+	until.tv_sec += (time_t)(timeout_ns / NSEC_PER_SEC);
+	until.tv_nsec = (long)(timeout_ns % NSEC_PER_SEC);
+	virtio_device_lock(vdev);
+	while (!(idle = !works_on_chains(vdev) || !in_flight(vdev)) && !rc)
+		rc = pthread_cond_clockwait(&vdev->idle, &vdev->lock, CLOCK_MONOTONIC, &until);
+	virtio_device_unlock(vdev);
+	return idle;
+}
+
+bool virtio_device_is_idle(struct virtio_device *vdev)
+{
+	bool idle;
+
+	virtio_device_lock(vdev);
+	idle = !works_on_chains(vdev) || !in_flight(vdev);
+	virtio_device_unlock(vdev);
+	return idle;
 }
 
 void virtio_device_resume(struct virtio_device *vdev)

@@ -6,9 +6,11 @@
 #include "vm_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/machine/machine.h"
 
@@ -16,7 +18,9 @@
 
 static const char *state_of(const struct vm *vm)
 {
-	return vm->paused ? "paused" : "running";
+	if (!vm->paused)
+		return "running";
+	return vm->draining ? "pausing" : "paused";
 }
 
 void vm_put_status(struct control_job *job, const struct vm *vm)
@@ -49,8 +53,6 @@ static const struct control_field stop_fields[] = {
 	[STOP_FORCE] = {"force", CONTROL_FLAG, false},
 };
 
-#define STOP_DEFAULT_MS UINT64_C(30000)
-
 static void stop_by_force(void *opaque)
 {
 	struct control_job *job = opaque;
@@ -63,7 +65,7 @@ static void stop_by_force(void *opaque)
 static void start_stop(struct control_job *job, void *opaque)
 {
 	const struct control_value *timeout = &job->args[STOP_TIMEOUT];
-	const uint64_t ms = timeout->given ? timeout->number : STOP_DEFAULT_MS;
+	const uint64_t ms = timeout->given ? timeout->number : (uint64_t)SERVER_STOP_MS;
 	struct vm *vm = opaque;
 	struct error err;
 	int rc;
@@ -121,13 +123,57 @@ static void start_reset(struct control_job *job, void *opaque)
 	control_done(job);
 }
 
+static void pause_done(struct control_job *job)
+{
+	control_put_text(job, "state", state_of(job->state));
+	control_done(job);
+}
+
+/* A disk that hangs: the guest may as well go on. */
+static void pause_in_vain(void *opaque)
+{
+	struct control_job *job = opaque;
+	struct vm *vm = job->state;
+	const char *busy = vm->draining ? machine_busy_disk(vm->machine) : NULL;
+	struct error err = {""};
+	char name[64];
+	int rc;
+
+	if (!vm->draining || !busy) {
+		/* Another pause has come between, or the last request has just ended. */
+		pause_done(job);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s", busy);
+	/* The event that follows is this job's own doing. */
+	job->state = NULL;
+	rc = vm_resume(vm, false, &err);
+	control_fail(job, -ETIMEDOUT, "%s does not finish what it is doing; %s%s", name,
+		rc < 0 ? "the guest stays paused: " : "the guest goes on", rc < 0 ? err.text : "");
+}
+
 static void start_pause(struct control_job *job, void *opaque)
 {
 	struct vm *vm = opaque;
 
+	job->state = vm;
 	vm_pause(vm, "command");
-	control_put_text(job, "state", state_of(vm));
-	control_done(job);
+	if (vm->draining)
+		control_after(job, SERVER_PAUSE_MS * (uint64_t)NSEC_PER_MSEC, pause_in_vain);
+	else
+		pause_done(job);
+}
+
+static void pause_event(struct control_job *job, void *opaque, const struct control_event *event)
+{
+	(void)opaque;
+	if (!job->state)
+		return;
+	if (event->kind == CONTROL_PAUSED)
+		pause_done(job);
+	else if (event->kind == CONTROL_RESUMED || event->kind == CONTROL_STARTED ||
+		 event->kind == CONTROL_ENDED)
+		control_fail(job, -ECANCELED, "it was resumed, reset or ended meanwhile");
 }
 
 enum { RESUME_CATCH_UP };
@@ -204,7 +250,7 @@ const struct control_command vm_commands[] = {
 		.event = stop_event,
 		.cancel = cancel_stop},
 	{.name = "reset", .start = start_reset},
-	{.name = "pause", .start = start_pause},
+	{.name = "pause", .start = start_pause, .event = pause_event},
 	{.name = "resume", FIELDS(resume_fields), .start = start_resume},
 	{.name = "wait", FIELDS(wait_fields), .start = start_wait, .event = wait_event},
 	{.name = "events", .start = start_events, .event = each_event},

@@ -113,6 +113,8 @@ static int swap(
 	if (rc == -EINVAL)
 		error_set(err, rc, "%s: its sectors are larger than those that the guest knows",
 			name);
+	else if (rc == -ETIMEDOUT)
+		error_set(err, rc, "%s: the disk before it does not finish what it is doing", name);
 	else
 		error_set_errno(err, rc, "%s", name);
 	blk_close(blk);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A VM that stands still: vCPUs out, then devices and clocks (vm/machine/machine_pause.c), then the
- * timers of the machine. Terminals, signals and commands go on, as they are not the guest's.
+ * timers of the machine. It is looked at every millisecond whether disks have finished. Terminals,
+ * signals and commands go on, as they are not the guest's.
  */
 #include "vm_private.h"
 
@@ -9,6 +10,31 @@
 
 #include "vm/core/error.h"
 #include "vm/machine/machine.h"
+
+#define DRAIN_POLL_NS NSEC_PER_MSEC
+
+/* A disk that hangs must not hold up the loop. */
+static void look_at_disks(void *opaque)
+{
+	struct vm *vm = opaque;
+	const struct clock *clock = timer_queue_clock(vm->timers);
+
+	if (!vm->draining)
+		return;
+	if (machine_busy_disk(vm->machine)) {
+		clock_arm(clock, &vm->drain, clock_monotonic_ns(clock) + DRAIN_POLL_NS);
+		return;
+	}
+	vm->draining = false;
+	vm_happened(vm, CONTROL_PAUSED, vm->pause_cause);
+}
+
+static void stop_draining(struct vm *vm)
+{
+	if (vm->draining)
+		clock_disarm(timer_queue_clock(vm->timers), &vm->drain);
+	vm->draining = false;
+}
 
 static void stand_still(struct vm *vm)
 {
@@ -25,8 +51,10 @@ void vm_pause(struct vm *vm, const char *cause)
 	if (vm->paused)
 		return;
 	stand_still(vm);
-	vm->paused = true;
-	vm_happened(vm, CONTROL_PAUSED, cause);
+	vm->paused = vm->draining = true;
+	vm->pause_cause = cause;
+	vm->drain = (struct timer){.fn = look_at_disks, .opaque = vm};
+	look_at_disks(vm);
 }
 
 int vm_resume(struct vm *vm, bool catch_up, struct error *err)
@@ -49,6 +77,7 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 		stand_still(vm);
 		return rc;
 	}
+	stop_draining(vm);
 	vm->paused = vm->paused_by_end = vm->paused_by_dump = false;
 	vm_happened(vm, CONTROL_RESUMED, NULL);
 	return 0;
@@ -56,6 +85,7 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 
 void vm_forget_pause(struct vm *vm)
 {
+	stop_draining(vm);
 	timer_queue_resume(vm->guest_timers, true);
 	vm->paused = vm->paused_by_end = vm->paused_by_dump = false;
 }

@@ -72,6 +72,9 @@ struct vm {
 	unsigned int boots;
 	bool paused;		    /* by a command, or by the guest's end */
 	bool paused_by_end;	    /* the latter */
+	bool draining;		    /* paused, but disks are still at work */
+	struct timer drain;	    /* looks whether they are */
+	const char *pause_cause;    /* static; for the event */
 	bool paused_by_dump;	    /* nobody asked for a pause itself */
 	bool stays_paused;	    /* the machine that is built next */
 	struct vm_dump *dump;	    /* being written, or NULL */
@@ -116,9 +119,11 @@ void vm_images_drop(struct vm *vm);
 int vm_start_vcpus(struct vm *vm, struct error *err);
 
 /*
- * Stops everything of the guest, resumably; twice is once. Resume lets time stand still for it, or
- * with catch_up not. -EBUSY when an end is under way, which has stopped it for good; otherwise it
- * stays paused on failure. Main thread, between vm_start_vcpus and the end.
+ * Stops everything of the guest, resumably; twice is once. What disks have begun is not waited for:
+ * until it is done, vm->draining is set, and then CONTROL_PAUSED comes, at once if there was
+ * nothing. Resume lets time stand still for the guest, or with catch_up not. -EBUSY when an end is
+ * under way, which has stopped it for good; otherwise it stays paused on failure. Main thread,
+ * between vm_start_vcpus and the end.
  */
 void vm_pause(struct vm *vm, const char *cause);
 int vm_resume(struct vm *vm, bool catch_up, struct error *err);

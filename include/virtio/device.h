@@ -154,12 +154,14 @@ void virtio_device_quiesce(struct virtio_device *vdev);
 void virtio_device_destroy(struct virtio_device *vdev);
 
 /*
- * Pauses the device: its queues give no chains, and this returns once what the host was working on
- * is complete (a disk's requests; buffers that wait for something to come are not waited for).
- * Whatever completes it must still be running. Resume looks at all queues again. Twice is once. No
- * lock.
+ * Pauses the device: its queues give no chains. It is idle once what the host was working on is
+ * complete (a disk's requests; buffers that wait for something to come do not count). Whatever
+ * completes it must still be running. wait_idle waits for that, so long at most, and says whether
+ * it is. Resume looks at all queues again. Twice is once. No lock.
  */
 void virtio_device_pause(struct virtio_device *vdev);
+bool virtio_device_is_idle(struct virtio_device *vdev);
+bool virtio_device_wait_idle(struct virtio_device *vdev, uint64_t timeout_ns);
 void virtio_device_resume(struct virtio_device *vdev);
 
 /* Another name for the log, which outlives the device. With the lock. */

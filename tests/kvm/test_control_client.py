@@ -27,7 +27,8 @@ def test_a_vm_that_hangs(bantam: Bantam) -> None:
         try:
             assert listed(bantam) == {"web": {"name": "web", "state": "busy"}}
             run = bantam.command("wait", "--timeout", "0.2", "web")
-            assert (run.returncode, run.stderr) == (FORCED, b"bantam: web: no answer in time\n")
+            assert run.returncode == FORCED
+            assert run.stderr.startswith(b"bantam: web: no answer in time: its process")
             # And where connections queue up that nobody takes.
             waiting = []
             with pytest.raises(OSError):
@@ -41,6 +42,36 @@ def test_a_vm_that_hangs(bantam: Bantam) -> None:
         finally:
             os.kill(guest.pid, signal.SIGCONT)
         assert "pid" in up(bantam, "web")
+
+
+@pytest.mark.parametrize("words", [["pause"], ["resume"], ["reset"], ["stop", "--force"]])
+def test_verbs_to_a_vm_that_hangs(bantam: Bantam, words: list[str]) -> None:
+    """Its process is stopped: that is said after a while, instead of waiting for ever."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        stop_process(guest.pid)
+        try:
+            run = bantam.command(*words, "web")
+            assert run.returncode == FORCED
+            assert b"web: no answer in time: its process %d is stopped" % guest.pid in run.stderr
+        finally:
+            os.kill(guest.pid, signal.SIGCONT)
+        assert up(bantam, "web")["state"] == "running"
+
+
+def test_a_vm_that_hangs_later(bantam: Bantam) -> None:
+    """It has taken the command, and cannot come to its end."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        argv = [bantam.binary, "stop", "--timeout", "3", "web"]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE) as stop:
+            time.sleep(1)
+            stop_process(guest.pid)
+            try:
+                error = stop.communicate(timeout=2 * LIMIT)[1]
+                assert stop.returncode == FORCED and b"is stopped" in error
+            finally:
+                os.kill(guest.pid, signal.SIGCONT)
 
 
 def test_output_that_takes_nothing(bantam: Bantam) -> None:

@@ -11,6 +11,9 @@
 #include "blk_private.h"
 #include "vm/core/sparse_alloc.h"
 
+/* The loop stands still for so long, if the old disk hangs. */
+#define SWAP_PATIENCE_NS (2 * NSEC_PER_SEC)
+
 /* Offsets of 5.2.4 */
 enum {
 	CFG_CAPACITY = 0,
@@ -260,7 +263,9 @@ int virtio_blk_swap(struct virtio_device *vdev, struct blk *blk, const char *nam
 		blk->info.logical_block > vblk->logical_block)
 		return -EINVAL;
 	virtio_device_pause(vdev);
-	rc = blk_attach(blk, vblk->loop, &listener, vblk);
+	rc = virtio_device_wait_idle(vdev, SWAP_PATIENCE_NS) ? 0 : -ETIMEDOUT;
+	if (!rc)
+		rc = blk_attach(blk, vblk->loop, &listener, vblk);
 	if (!rc) {
 		put_in(vblk, blk, name);
 		blk_detach(old);

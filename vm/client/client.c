@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,38 @@ bool client_has_more(const struct client *client)
 	return client->len && memchr(client->buf, '\n', client->len);
 }
 
+/* By SIGSTOP, or a debugger. */
+static bool is_stopped(pid_t pid)
+{
+	char path[32], text[512] = "", *state;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	/* Behind the name, which may hold anything */
+	state = n > 0 ? strrchr(text, ')') : NULL;
+	return state && (!strncmp(state, ") T", 3) || !strncmp(state, ") t", 3));
+}
+
+static int no_answer(const struct client *client, struct error *err)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+		is_stopped(peer.pid))
+		return error_set(err, -ETIMEDOUT,
+			"%s: no answer in time: its process %d is stopped (`kill -CONT %d` lets it "
+			"go on)",
+			client->name, peer.pid, peer.pid);
+	return error_set(err, -ETIMEDOUT, "%s: no answer in time", client->name);
+}
+
 static int gone(const struct client *client, struct error *err)
 {
 	return error_set(err, -ESHUTDOWN, "%s: the VM has ended", client->name);
@@ -80,7 +113,7 @@ static int wait_readable(const struct client *client, struct error *err)
 		return error_set_errno(err, -errno, "%s", client->name);
 	if (pfds[1].revents)
 		return error_set(err, -EINTR, "%s", "");
-	return n ? 0 : error_set(err, -ETIMEDOUT, "%s: no answer in time", client->name);
+	return n ? 0 : no_answer(client, err);
 }
 
 static int read_more(struct client *client, struct error *err)
@@ -239,7 +272,12 @@ int client_connect_within(
 
 int client_connect(const char *name, struct client **ret, struct error *err)
 {
-	return client_connect_within(name, 0, ret, err);
+	const int rc = client_connect_within(name, CLIENT_ANSWER_MS, ret, err);
+
+	/* What comes next may take as long as it does. */
+	if (!rc)
+		client_set_timeout(*ret, 0);
+	return rc;
 }
 
 void client_close(struct client *client)

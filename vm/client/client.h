@@ -15,7 +15,10 @@ struct client;
 
 /* ---- arguments ---- */
 
-enum { CLIENT_MAX_OPERANDS = 64 };
+enum {
+	CLIENT_MAX_OPERANDS = 64,
+	CLIENT_ANSWER_MS = 10 * 1000, /* for what a VM whose process runs answers at once */
+};
 
 struct client_args {
 	enum verb verb;
@@ -40,7 +43,8 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
 
 /*
  * Connects to the VM of that name. -ENOENT with a line when there is none, -EBUSY when it does not
- * listen yet, -EPROTO when what listens is no VM of a version that this one understands.
+ * listen yet, -EPROTO when what listens is no VM of a version that this one understands,
+ * -ETIMEDOUT when it says nothing for CLIENT_ANSWER_MS. What follows has no time-out.
  */
 int client_connect(const char *name, struct client **ret, struct error *err);
 /* The same, with client_set_timeout for the connection and what follows. */

@@ -8,14 +8,17 @@
 #include "client.h"
 #include "vm/client/verbs.h"
 #include "vm/config/exit_code.h"
+#include "vm/control/server.h"
 
 /* One command, whose answer says nothing that was not known. */
 static int simple(struct client *client, const char *command, json_t *args)
 {
 	struct error err = {""};
 	json_t *result;
-	int rc = client_call(client, command, args, &result, &err);
+	int rc;
 
+	client_set_timeout(client, CLIENT_ANSWER_MS + SERVER_PAUSE_MS);
+	rc = client_call(client, command, args, &result, &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
 	json_decref(result);
@@ -45,7 +48,7 @@ static int stop_one(const struct client_args *args, const char *name, struct cli
 {
 	json_t *result, *values = json_object();
 	struct error err = {""};
-	uint64_t ms = 0;
+	uint64_t ms = SERVER_STOP_MS;
 	int rc = 0;
 
 	if (args->given[OPT_TIMEOUT]) {
@@ -58,9 +61,12 @@ static int stop_one(const struct client_args *args, const char *name, struct cli
 		json_decref(values);
 		return client_complain(&err, EXIT_USAGE);
 	}
+	/* The VM minds the time itself, unless it cannot. */
+	client_set_timeout(client, ms ? ms + CLIENT_ANSWER_MS : 0);
 	rc = client_call(client, "stop", values, &result, &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
+	client_set_timeout(client, 0);
 	client_wait_gone(client);
 	return report_stop(args, name, result);
 }

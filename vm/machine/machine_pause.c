@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A machine that stands still. The order is the data's: first its vCPUs (the caller's), so that
- * nothing new is asked for; then the disks, which finish what they have; then the networks, whose
- * thread is held; then the clocks. Going on is the reverse.
+ * nothing new is asked for; then the disks, which begin nothing more, and finish what they have
+ * while the rest goes on (machine_busy_disk); then the networks, whose thread is held; then the
+ * clocks. Going on is the reverse.
  *
  * A guest learns of its TSC and kvm-clock from KVM. Both are put back to what they were, so that no
  * time has gone by for it: no timer is late, no watchdog barks. What it knows of the world's time
@@ -15,6 +16,7 @@
 
 #include "vcpu/vcpu.h"
 #include "virtio/device.h"
+#include "virtio/transport.h"
 #include "vm/core/error.h"
 #include "vm/kvm/kvm.h"
 #include "vm/machine/nets.h"
@@ -63,6 +65,14 @@ void machine_pause(struct machine *m)
 	/* Without memory for it, time goes by: late timers, no more. */
 	if (m->stopped)
 		stop_clocks(m);
+}
+
+const char *machine_busy_disk(const struct machine *m)
+{
+	for (unsigned int i = 0; i < m->num_virtio; i++)
+		if (!virtio_device_is_idle(m->virtio[i].vdev))
+			return virtio_device_name(m->virtio[i].vdev);
+	return NULL;
 }
 
 /* What can fail comes first: devices that are paused have nothing for a network that runs. */

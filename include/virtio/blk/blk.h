@@ -91,7 +91,8 @@ int virtio_blk_set_limit(struct virtio_device *vdev, const struct rate_config *l
  * Puts another back end behind the device, when what was under way at the old one is done: the
  * driver learns of the capacity, and keeps all else that it knows. name is for the log and outlives
  * the device. The old one is detached, and the caller's. -EINVAL: one of them is read-only and the
- * other not, or the new one's sectors are larger than those that the driver knows. As
+ * other not, or the new one's sectors are larger than those that the driver knows. -ETIMEDOUT: the
+ * old one did not finish within two seconds, and stays. As
  * virtio_device_pause: no lock, and while loop is run by another thread.
  */
 int virtio_blk_swap(struct virtio_device *vdev, struct blk *blk, const char *name);

@@ -38,6 +38,9 @@ enum {
 	SERVER_MAX_JOBS = 32,
 	SERVER_MAX_FDS = 8, /* with one line */
 	SERVER_MAX_UNREAD = 1024 * 1024,
+	/* How long commands take at most: a stop whose argument says nothing else, and a pause */
+	SERVER_STOP_MS = 30 * 1000,
+	SERVER_PAUSE_MS = 10 * 1000,
 };
 
 struct server_config {

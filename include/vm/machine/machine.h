@@ -77,12 +77,14 @@ void machine_stop(struct machine *machine); /* env->ending is set; returns with 
 void machine_tell_paused(struct machine *machine);
 
 /*
- * Between the two nothing of the machine moves: disks have done what was under way, networks and
- * other devices leave the guest's memory alone, and its clocks stand still (but for env->clock,
- * which is the caller's to stop). The vCPUs have been stopped, and are started by the caller
- * afterwards. With catch_up the guest's clocks go on from now. Twice is once.
+ * Between the two nothing of the machine moves: disks finish what is under way, as long as there is
+ * a machine_busy_disk, and begin nothing; networks and other devices leave the guest's memory
+ * alone, and its clocks stand still (but for env->clock, which is the caller's to stop). The vCPUs
+ * have been stopped, and are started by the caller afterwards. With catch_up the guest's clocks go
+ * on from now. Twice is once.
  */
 void machine_pause(struct machine *machine);
+const char *machine_busy_disk(const struct machine *machine); /* its name; NULL: there is none */
 int machine_resume(struct machine *machine, bool catch_up, struct error *err);
 
 /*
