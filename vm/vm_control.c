@@ -55,9 +55,9 @@ void vm_control_serve(struct vm *vm)
 		return;
 	}
 	/* What a detached VM of that name had to say would be taken for what this one has. */
-	if (!vm->config->detach &&
-		registry_log_path(vm->registry.name, path, sizeof(path), NULL) == 0)
-		unlink(path);
+	for (int older = 0; !vm->config->detach && older < 2; older++)
+		if (registry_log_path(vm->registry.name, older, path, sizeof(path), NULL) == 0)
+			unlink(path);
 	if (server_create(&config, &vm->registry.address, &vm->server, &err) < 0)
 		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
 }

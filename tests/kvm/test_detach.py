@@ -174,6 +174,38 @@ def test_logs_are_followed(bantam: Bantam) -> None:
             guest.__exit__()
 
 
+def test_log_is_rotated(bantam: Bantam) -> None:
+    """At 16 MiB; whoever follows it misses nothing."""
+    detach(bantam, "ends.protected", "--name", "web", "--on-reboot", "restart")
+    log, older = log_file("web"), log_file("web").with_suffix(".log.1")
+    follower = subprocess.Popen(
+        [bantam.binary, "logs", "--follow", "web"], stdout=subprocess.PIPE
+    )
+    # As if it had said all that before
+    fill = b"x" * 1023 + b"\n"
+    with log.open("ab") as file:
+        file.write(16 * 1024 * fill)
+    line = b"bantam: web: the guest reboots\n"
+    verb(bantam, "reset", "web")
+    until(lambda: line in log.read_bytes(), "it is told")
+    assert log.stat().st_size < 1024 and older.stat().st_size >= 16 << 20
+    whole = older.read_bytes() + log.read_bytes()
+    assert whole.count(fill) == 16 * 1024 and whole.count(line) == 1
+    assert verb(bantam, "logs", "web").encode() == whole
+    seen = b""
+    while not seen.endswith(line):
+        seen += os.read(follower.stdout.fileno(), 65536)
+    assert seen == whole
+    verb(bantam, "stop", "--force", "web")
+    assert follower.wait(LIMIT) == OK
+    follower.stdout.close()
+    # The next one has nothing of it.
+    detach(bantam, "spin.long", "--name", "web")
+    assert "x" not in verb(bantam, "logs", "web")
+    assert older.stat().st_size == 0
+    verb(bantam, "stop", "--force", "web")
+
+
 # ---- a service manager --------------------------------------------------------------------------
 
 

@@ -28,6 +28,8 @@
 
 enum { FIRST_FD = STDERR_FILENO + 1, MAX_FDS = 65536 };
 
+#define LOG_FILE_MAX (16 * MiB) /* as the manual says */
+
 static bool is_a_cards(const struct config *config, int fd)
 {
 	for (unsigned int i = 0; i < config->num_nets; i++)
@@ -106,16 +108,30 @@ static int leave_caller(void)
 }
 
 /* One that is there is an earlier VM's, and somebody may still read it: it is replaced. */
-static int open_log(const char *name, struct error *err)
+static int open_log(const char *name, bool older, int flags, struct error *err)
 {
 	char path[REGISTRY_MAX_PATH];
-	int fd, rc = registry_log_path(name, path, sizeof(path), err);
+	int fd, rc = registry_log_path(name, older, path, sizeof(path), err);
 
 	if (rc < 0)
 		return rc;
 	unlink(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	return fd < 0 ? error_set_errno(err, -errno, "%s", path) : fd;
+}
+
+/* The one in use, and the one that takes over when that is full: then nothing can be opened. */
+static int open_logs(const char *name, int *older_fd, struct error *err)
+{
+	int fd = open_log(name, false, O_APPEND, err);
+
+	if (fd < 0)
+		return fd;
+	*older_fd = open_log(name, true, 0, err);
+	if (*older_fd >= 0)
+		return fd;
+	close(fd);
+	return *older_fd;
 }
 
 static int tell_parent(struct detach *detach, const char *name, struct error *err)
@@ -142,13 +158,15 @@ static void replay(struct log *log, int fd)
 
 int detach_running(struct detach *detach, const char *name, struct log *log, struct error *err)
 {
-	int log_fd = open_log(name, err);
+	int older_fd, log_fd = open_logs(name, &older_fd, err);
 
 	if (log_fd < 0)
 		return log_fd;
 	replay(log, log_fd);
 	dup2(log_fd, STDERR_FILENO);
 	close(log_fd);
+	/* For the life of the process */
+	log_rotate(log, older_fd, LOG_FILE_MAX);
 	for (const int *fd = detach->fds; *fd >= 0; fd++)
 		close(*fd);
 	return tell_parent(detach, name, err);

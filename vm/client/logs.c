@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -17,8 +18,8 @@
 
 /* ---- the file ---- */
 
-/* From where the last one has stopped up to the end. */
-static int copy(int fd)
+/* From where it is up to the end. */
+static int copy_rest(int fd)
 {
 	char buf[4096];
 	ssize_t n;
@@ -27,6 +28,37 @@ static int copy(int fd)
 		if (fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
 			return -EIO;
 	return n < 0 || fflush(stdout) ? -EIO : 0;
+}
+
+/* The older file, from there on; it need not be there. */
+static int copy_older(const char *name, off_t from)
+{
+	char path[REGISTRY_MAX_PATH];
+	int fd, rc = registry_log_path(name, true, path, sizeof(path), NULL);
+
+	if (rc < 0)
+		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	lseek(fd, from, SEEK_SET);
+	rc = copy_rest(fd);
+	close(fd);
+	return rc;
+}
+
+/* As it is rotated, the older file gets all that was in this one, at the same place. */
+static int copy(const char *name, int fd)
+{
+	const off_t at = lseek(fd, 0, SEEK_CUR);
+	struct stat st;
+	int rc = 0;
+
+	if (fstat(fd, &st) == 0 && st.st_size < at) {
+		rc = copy_older(name, at);
+		lseek(fd, 0, SEEK_SET);
+	}
+	return rc < 0 ? rc : copy_rest(fd);
 }
 
 /* Something was written, or (false) the VM has hung up. */
@@ -51,11 +83,11 @@ static int follow(const char *name, const char *path, int fd)
 	/* Watched before it is read, so that nothing is written unseen between the two. */
 	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
 		more = false;
-	rc = copy(fd);
+	rc = copy(name, fd);
 	if (more && client_connect(name, &client, NULL) == 0) {
 		while (!rc && more) {
 			more = wait_for_more(watch, client);
-			rc = copy(fd);
+			rc = copy(name, fd);
 		}
 		client_close(client);
 	}
@@ -66,9 +98,12 @@ static int follow(const char *name, const char *path, int fd)
 
 static int print_file(const struct client_args *args, const char *path, int fd)
 {
-	const int rc = args->given[OPT_FOLLOW] ? follow(args->operands[0], path, fd) : copy(fd);
+	const char *name = args->operands[0];
 	struct error err;
+	int rc = copy_older(name, 0);
 
+	if (!rc)
+		rc = args->given[OPT_FOLLOW] ? follow(name, path, fd) : copy(name, fd);
 	close(fd);
 	if (!rc)
 		return EXIT_POWEROFF;
@@ -107,7 +142,7 @@ int client_logs(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	rc = registry_log_path(args.operands[0], path, sizeof(path), &err);
+	rc = registry_log_path(args.operands[0], false, path, sizeof(path), &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -89,7 +89,7 @@ int registry_address(const char *name, struct sockaddr_un *address, struct error
 	return 0;
 }
 
-int registry_log_path(const char *name, char *path, size_t size, struct error *err)
+int registry_log_path(const char *name, bool older, char *path, size_t size, struct error *err)
 {
 	struct sockaddr_un address;
 	int n, rc = registry_address(name, &address, err);
@@ -97,7 +97,7 @@ int registry_log_path(const char *name, char *path, size_t size, struct error *e
 	if (rc < 0)
 		return rc;
 	address.sun_path[strlen(address.sun_path) - strlen(socket_suffix)] = '\0';
-	n = snprintf(path, size, "%s.log", address.sun_path);
+	n = snprintf(path, size, "%s.log%s", address.sun_path, older ? ".1" : "");
 	return (size_t)n < size ? 0
 				: error_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ void log_init(struct log *log, int fd, enum log_level level, const char *name)
 	log->level = level;
 	log->name = name;
 	log->notice = NULL;
+	log->older_fd = -1;
 	atomic_init(&log->raw_tty, false);
 	atomic_init(&log->midline, false);
 	log->all = (struct log_limit){0};
@@ -108,6 +110,46 @@ static void send_line(int fd, const char *line, size_t len)
 		;
 }
 
+void log_rotate(struct log *log, int older_fd, uint64_t max)
+{
+	log->older_fd = older_fd;
+	log->file_max = max;
+}
+
+/*
+ * With the lock held. Copied, not renamed: so it needs no right to open files, and the descriptor
+ * may be standard error. What cannot be copied, as the disk is full, is given up all the same.
+ */
+static void begin_anew(const struct log *log, uint64_t size)
+{
+	uint64_t at = 0;
+	char buf[4096];
+
+	if (ftruncate(log->older_fd, 0) < 0)
+		return;
+	while (at < size) {
+		const ssize_t n = pread(log->fd, buf, sizeof(buf), (off_t)at);
+
+		if (n <= 0 || pwrite(log->older_fd, buf, (size_t)n, (off_t)at) != n)
+			break;
+		at += (uint64_t)n;
+	}
+	if (ftruncate(log->fd, 0) < 0)
+		return;
+}
+
+static void send_to_file(struct log *log, const char *line, size_t len)
+{
+	struct stat st;
+
+	pthread_mutex_lock(&log->lock);
+	if (fstat(log->fd, &st) == 0 && (uint64_t)st.st_size + len > log->file_max)
+		begin_anew(log, (uint64_t)st.st_size);
+	while (write(log->fd, line, len) < 0 && errno == EINTR)
+		;
+	pthread_mutex_unlock(&log->lock);
+}
+
 static size_t put_end(const struct log *log, char *at)
 {
 	size_t used = 0;
@@ -143,7 +185,10 @@ static void write_line(struct log *log, enum log_level level, const char *fmt, v
 	line[used] = '\n';
 	keep(log, line + start, used + 1 - start);
 	used += put_end(log, line + used);
-	send_line(log->fd, line, used);
+	if (log->older_fd >= 0)
+		send_to_file(log, line, used);
+	else
+		send_line(log->fd, line, used);
 }
 
 void log_msg(struct log *log, enum log_level level, const char *fmt, ...)

@@ -46,10 +46,10 @@ void registry_release(struct registry *registry);
 int registry_address(const char *name, struct sockaddr_un *address, struct error *err);
 
 /*
- * The file with what a detached VM has to say. It stays when the VM ends, until the next one of
- * that name. -EINVAL, -ENAMETOOLONG with a line.
+ * The file with what a detached VM has to say, or the older one, with what was before. It stays
+ * when the VM ends, until the next one of that name. -EINVAL, -ENAMETOOLONG with a line.
  */
-int registry_log_path(const char *name, char *path, size_t size, struct error *err);
+int registry_log_path(const char *name, bool older, char *path, size_t size, struct error *err);
 
 /*
  * Calls fn with the name of each running VM, in alphabetical order. Sockets without a VM are

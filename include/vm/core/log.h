@@ -52,7 +52,11 @@ struct log {
 	void (*notice)(void *opaque, enum log_notice notice, const char *device, const char *text);
 	void *notice_opaque;
 
-	pthread_mutex_t lock; /* guards what follows */
+	/* Set before there are threads: fd is a file that is rotated, see log_rotate. */
+	int older_fd; /* -1: it is not */
+	uint64_t file_max;
+
+	pthread_mutex_t lock; /* guards what follows, and the files' sizes */
 	void (*written)(void *opaque);
 	void *written_opaque;
 	uint64_t total;	     /* bytes that were kept since the beginning */
@@ -62,6 +66,13 @@ struct log {
 void log_init(struct log *log, int fd, enum log_level level, const char *name);
 
 void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * log->fd is a regular file, open for reading, too, and with O_APPEND. When a line would make it
+ * larger than max, all of it first goes into older_fd, another one, in place of what that has, and
+ * it begins anew. So together they have the last max bytes and more. Both stay the caller's.
+ */
+void log_rotate(struct log *log, int older_fd, uint64_t max);
 
 /* Tells whoever watches; no line is written. A NULL log has nobody who does. */
 void log_notice(struct log *log, enum log_notice notice, const char *device, const char *text);

@@ -51,6 +51,47 @@ static size_t drain(struct wire *wire, char *buf, size_t size)
 	return used;
 }
 
+static size_t contents(int fd, char *buf, size_t size)
+{
+	const ssize_t n = pread(fd, buf, size - 1, 0);
+
+	assert_true(n >= 0);
+	buf[n] = '\0';
+	return (size_t)n;
+}
+
+/* Two files of at most so many bytes, with the last lines, none of them cut and none missing. */
+static void test_rotated(void **state)
+{
+	char name[] = "/tmp/bantam-log-XXXXXX", now[512], older[512], all[1024], want[32];
+	const int fd = mkostemp(name, O_APPEND | O_CLOEXEC);
+	const int older_fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct log log;
+	size_t total;
+
+	(void)state;
+	assert_true(fd >= 0 && older_fd >= 0);
+	unlink(name);
+	log_init(&log, fd, LOG_INFO, NULL);
+	log_rotate(&log, older_fd, 256);
+	for (int i = 0; i < 1000; i++) {
+		log_msg(&log, LOG_INFO, "line %d", i);
+		total = contents(older_fd, older, sizeof(older));
+		assert_true(total <= 256);
+		total += contents(fd, now, sizeof(now));
+		assert_true(total <= 512 && strlen(now) <= 256);
+		snprintf(all, sizeof(all), "%s%s", older, now);
+		assert_int_equal(strlen(all), total);
+		for (int k = i; k >= 0 && k > i - 10; k--) {
+			snprintf(want, sizeof(want), "bantam: line %d\n", k);
+			assert_non_null(strstr(all, want));
+		}
+		assert_memory_equal(now, "bantam: ", 8);
+	}
+	close(fd);
+	close(older_fd);
+}
+
 static void test_lines(void **state)
 {
 	struct wire wire;
@@ -253,6 +294,7 @@ static void test_listener(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rotated),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_long_line_is_cut),
 		cmocka_unit_test(test_limit),
