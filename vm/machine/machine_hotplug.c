@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices that come and go while the guest runs, unless --hotplug is 0: then there are no registers,
- * no event device and no slots for the guest to see. A slot has an ACPI object or it has not: those
- * of the start's disks and networks do, and some that are free. A slot that the guest
+ * Devices that come and go while the guest runs, unless --hotplug is 0: then there are no
+ * registers, no event device and no slots for the guest to see. A slot has an ACPI object or it has
+ * not: those of the start's disks and networks do, and some that are free. A slot that the guest
  * was asked for and has not let go of is not filled again: it would take the new device for the old
  * one.
  */
