@@ -132,12 +132,18 @@ void vdev_paused(struct virtio_device *vdev)
 		pthread_cond_broadcast(&vdev->idle);
 }
 
-void virtio_device_pause(struct virtio_device *vdev)
+/* With the lock. */
+static void begin_pause(struct virtio_device *vdev)
 {
-	virtio_device_lock(vdev);
 	vdev->paused = true;
 	if (vdev->running && vdev->config.ops->pause)
 		vdev->config.ops->pause(vdev->config.opaque);
+}
+
+void virtio_device_pause(struct virtio_device *vdev)
+{
+	virtio_device_lock(vdev);
+	begin_pause(vdev);
 	virtio_device_unlock(vdev);
 }
 
@@ -158,11 +164,17 @@ bool virtio_device_wait_idle(struct virtio_device *vdev, uint64_t timeout_ns)
 	return idle;
 }
 
-bool virtio_device_is_idle(struct virtio_device *vdev)
+bool virtio_device_try_pause(struct virtio_device *vdev)
 {
 	bool idle;
 
-	virtio_device_lock(vdev);
+	/* Handing requests to the host may hang, too, and that is done with the lock held. */
+	if (!works_on_chains(vdev))
+		virtio_device_lock(vdev);
+	else if (pthread_mutex_trylock(&vdev->lock))
+		return false;
+	if (!vdev->paused)
+		begin_pause(vdev);
 	idle = !works_on_chains(vdev) || !in_flight(vdev);
 	virtio_device_unlock(vdev);
 	return idle;
@@ -170,6 +182,9 @@ bool virtio_device_is_idle(struct virtio_device *vdev)
 
 void virtio_device_resume(struct virtio_device *vdev)
 {
+	/* Written by this thread alone; one that could not be paused may hold its lock for long. */
+	if (!vdev->paused)
+		return;
 	virtio_device_lock(vdev);
 	vdev->paused = false;
 	/* What a device tried in vain while paused, it tries again with a kick. */

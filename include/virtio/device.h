@@ -160,7 +160,11 @@ void virtio_device_destroy(struct virtio_device *vdev);
  * it is. Resume looks at all queues again. Twice is once. No lock.
  */
 void virtio_device_pause(struct virtio_device *vdev);
-bool virtio_device_is_idle(struct virtio_device *vdev);
+/*
+ * Pauses the device if that does not take long, and says whether it is paused and idle: to be asked
+ * again and again. Pause, try_pause and resume of a device are one thread's.
+ */
+bool virtio_device_try_pause(struct virtio_device *vdev);
 bool virtio_device_wait_idle(struct virtio_device *vdev, uint64_t timeout_ns);
 void virtio_device_resume(struct virtio_device *vdev);
 

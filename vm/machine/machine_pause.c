@@ -59,7 +59,7 @@ void machine_pause(struct machine *m)
 	if (m->stopped)
 		return;
 	for (unsigned int i = 0; i < m->num_virtio; i++)
-		virtio_device_pause(m->virtio[i].vdev);
+		virtio_device_try_pause(m->virtio[i].vdev);
 	nets_hold(m->env.nets);
 	m->stopped = calloc(1, sizeof(*m->stopped) + m->num_vcpus * sizeof(m->stopped->vcpus[0]));
 	/* Without memory for it, time goes by: late timers, no more. */
@@ -67,10 +67,10 @@ void machine_pause(struct machine *m)
 		stop_clocks(m);
 }
 
-const char *machine_busy_disk(const struct machine *m)
+const char *machine_busy_disk(struct machine *m)
 {
 	for (unsigned int i = 0; i < m->num_virtio; i++)
-		if (!virtio_device_is_idle(m->virtio[i].vdev))
+		if (!virtio_device_try_pause(m->virtio[i].vdev))
 			return virtio_device_name(m->virtio[i].vdev);
 	return NULL;
 }

@@ -84,7 +84,8 @@ void machine_tell_paused(struct machine *machine);
  * on from now. Twice is once.
  */
 void machine_pause(struct machine *machine);
-const char *machine_busy_disk(const struct machine *machine); /* its name; NULL: there is none */
+/* Its name; NULL: there is none. While the machine is paused. */
+const char *machine_busy_disk(struct machine *machine);
 int machine_resume(struct machine *machine, bool catch_up, struct error *err);
 
 /*

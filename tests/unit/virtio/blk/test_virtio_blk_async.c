@@ -269,8 +269,13 @@ static void test_pause(void **state)
 	}
 	rig_run(&vrig);
 	assert_int_equal(vbf_in_flight(vb_disk), 2);
+	/* The disk's thread hangs in handing over a request. */
+	virtio_device_lock(vrig.vdev);
+	assert_false(virtio_device_try_pause(vrig.vdev));
+	virtio_device_resume(vrig.vdev);
+	virtio_device_unlock(vrig.vdev);
 	virtio_device_pause(vrig.vdev);
-	assert_false(virtio_device_is_idle(vrig.vdev));
+	assert_false(virtio_device_try_pause(vrig.vdev));
 	assert_false(virtio_device_wait_idle(vrig.vdev, NSEC_PER_MSEC));
 	vb_make(&r[2], VB_IN, 2, 512);
 	vb_send(&r[2], 0);
@@ -278,7 +283,7 @@ static void test_pause(void **state)
 	assert_int_equal(vbf_in_flight(vb_disk), 2);
 	vbf_finish_all(vb_disk);
 	rig_run(&vrig);
-	assert_true(virtio_device_is_idle(vrig.vdev));
+	assert_true(virtio_device_try_pause(vrig.vdev));
 	assert_true(virtio_device_wait_idle(vrig.vdev, 0));
 	for (unsigned int i = 0; i < 2; i++)
 		assert_int_equal(vb_take(&r[i], 0), VB_OK);
