@@ -154,7 +154,6 @@ def test_pause_for_a_minute(vm: Start, verb: Callable[..., str], disk_dir: Path)
     under_load(vm, verb, disk_dir, 60, "pci")
 
 
-@pytest.mark.slow
 def test_stop(vm: Start, bantam: str) -> None:
     """The guest hears the power button; it is told by its input device and powers off."""
     guest = vm("--name", "web", "-a", "bantam.modules=button,evdev").shell()
@@ -166,7 +165,6 @@ def test_stop(vm: Start, bantam: str) -> None:
     assert stop.wait(END) == 0
 
 
-@pytest.mark.slow
 def test_stop_needs_force(vm: Start, bantam: str) -> None:
     guest = vm("--name", "web").shell()
     run = subprocess.run([bantam, "stop", "-t", "2", "web"], check=False, capture_output=True)
@@ -174,7 +172,6 @@ def test_stop_needs_force(vm: Start, bantam: str) -> None:
     assert guest.status() == 6
 
 
-@pytest.mark.slow
 def test_panic_is_told(vm: Start, bantam: str) -> None:
     guest = vm("--name", "web").shell()
     wait = subprocess.Popen([bantam, "wait", "web"])
