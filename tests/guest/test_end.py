@@ -56,8 +56,7 @@ def test_boot_loop(bantam_run: Run, linux12: list[str], words: str) -> None:
     assert result.stderr.count(b"got to user space") == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cpus", ["1", "3"])
+@pytest.mark.parametrize("cpus", ["1", slow("3")])
 def test_poweroff_without_acpi(vm: Callable[..., Guest], cpus: str) -> None:
     guest = vm("-c", cpus, "-a", "acpi=off").shell()
     guest.send(b"poweroff -f\n")
@@ -65,8 +64,7 @@ def test_poweroff_without_acpi(vm: Callable[..., Guest], cpus: str) -> None:
     assert guest.status() == POWEROFF
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("linux", ["linux-13", "linux-12-i386"])
+@pytest.mark.parametrize("linux", ["linux-13", slow("linux-12-i386")])
 def test_halt(vm: Callable[..., Guest], linux: str) -> None:
     guest = vm("-c", "2", linux=linux).shell()
     guest.send(b"halt -f\n")
