@@ -58,8 +58,9 @@ static void check_file(const struct vmcoreinfo *info)
 	CHECK(phdrs[0].p_offset + phdrs[0].p_filesz <= (uint64_t)end);
 	for (unsigned int i = 1; i < ehdr.e_phnum; i++)
 		check_segment(&phdrs[i], end);
-	CHECK(phdrs[ehdr.e_phnum - 1].p_paddr == HIGH_BASE);
-	CHECK(phdrs[ehdr.e_phnum - 2].p_paddr == 0);
+	/* RAM first, the kernel's image behind it (vm/dump/core.c) */
+	CHECK(phdrs[1].p_paddr == 0);
+	CHECK(phdrs[2].p_paddr == HIGH_BASE);
 }
 
 static void check_info(const struct vmcoreinfo *info)
