@@ -499,7 +499,8 @@ static const struct verb_spec verbs[] = {
 		.operand_vm = true,
 		.brief = "print what happens to a VM",
 		.text = "Prints a line for each event until the VM ends: started, paused, resumed, "
-			"reboot, poweroff, panic, crash, crash-kernel, io-error, device, balloon, ended."},
+			"reboot, poweroff, panic, crash, crash-kernel, io-error, device, balloon, "
+			"ended."},
 	[VERB_CONSOLE] = {.name = "console",
 		.operand = "NAME",
 		.operand_vm = true,
