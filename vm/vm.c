@@ -525,5 +525,8 @@ void vm_when_running(
 
 void vm_farewell(struct vm *vm, enum vm_end end, int status)
 {
+	/* As a shell sees it */
+	if (status > EXIT_BY_SIGNAL)
+		status += EXIT_SIGNAL_BASE - EXIT_BY_SIGNAL;
 	vm_control_end(vm, end_cause(end), status);
 }

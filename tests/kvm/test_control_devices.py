@@ -95,6 +95,15 @@ def test_refused(bantam: Bantam, tmp_path: Path) -> None:
         refused(bantam, "disk", "add", "web", tmp_path)
         refused(bantam, "disk", "add", "web", f"{other},no-such-word")
         assert "in use" in refused(bantam, "disk", "add", "web", path)
+        # not to be taken for a VM that is not there
+        missing = tmp_path / "missing"
+        for words in (["add", "web", missing], ["swap", "web", "disk0", missing]):
+            run = bantam.command("disk", *map(str, words))
+            assert run.returncode == USAGE and b"missing: No such file" in run.stderr
+        run = bantam.command("net", "add", "web", "tap,fd=999")
+        assert run.returncode == USAGE and b"descriptor 999: Bad file descriptor" in run.stderr
+        assert b"too few" in bantam.command("disk", "add", "web").stderr
+        assert b"too many" in bantam.command("disk", "list", "web", "x").stderr
         refused(bantam, "net", "add", "web", "none")
         refused(bantam, "net", "link", "web", "net0", "up")
         assert "up" in refused(bantam, "net", "link", "web", "net0", "sideways")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_events_to_a_descriptor(bantam: Bantam) -> None:
         assert guest.status() == OK
     with os.fdopen(read) as pipe:
         assert [json.loads(line)["event"] for line in pipe] == ["started", "poweroff", "ended"]
+
+
+def test_end_by_a_signal(bantam: Bantam, tmp_path: Path) -> None:
+    """Its status is the one that a shell sees."""
+    file = tmp_path / "events"
+    with bantam.start("spin.long", "--name", "web", "--events", str(file)) as guest:
+        up(bantam, "web")
+        guest.process.send_signal(signal.SIGTERM)
+        guest.process.wait(LIMIT)
+    assert (lines(file)[-1]["cause"], lines(file)[-1]["status"]) == ("signal", 128 + signal.SIGTERM)
 
 
 def test_reader_that_goes_away(bantam: Bantam) -> None:

@@ -120,6 +120,10 @@ def test_stat_for_a_person(bantam: Bantam, image: str) -> None:
         text = verb(bantam, "stat", "web")
         assert text.startswith("web: running, up ")
         assert "disk0" in text and "net0" in text and "iops=70" in text
+        # not as fast as it can
+        for interval in ("0", "0.01", "86401"):
+            assert bantam.command("stat", "--interval", interval, "web").returncode == USAGE
+            assert bantam.command("top", "--interval", interval).returncode == USAGE
         watch = subprocess.Popen(
             [bantam.binary, "stat", "--interval", "0.1", "--json", "web"], stdout=subprocess.PIPE
         )

@@ -7,6 +7,9 @@
 #include "vm/config/exit_code.h"
 #include "vm/help/help.h"
 
+/* As run --metrics takes it, too. */
+enum { MIN_INTERVAL_MS = 100, MAX_INTERVAL_MS = 86400 * 1000 };
+
 int client_complain(const struct error *err, int code)
 {
 	fprintf(stderr, "bantam: %s\n", err->text);
@@ -64,6 +67,16 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
 	if (!*ms && seconds > 0)
 		*ms = 1;
 	return 0;
+}
+
+int client_parse_interval(const char *text, uint64_t *ms, struct error *err)
+{
+	int rc = client_parse_seconds(OPT_INTERVAL, text, ms, err);
+
+	if (!rc && (*ms < MIN_INTERVAL_MS || *ms > MAX_INTERVAL_MS))
+		return error_set(err, -EINVAL,
+			"--interval: '%s' is not a number of seconds from 0.1 to 86400", text);
+	return rc;
 }
 
 int client_simple(const char *name, const char *command, json_t *args)

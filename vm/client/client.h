@@ -38,6 +38,8 @@ int client_parse(struct client_args *args, enum verb verb, int argc, char **argv
 int client_complain(const struct error *err, int code);
 /* A number of seconds, which may have a fraction, in ms. -EINVAL with a line. */
 int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, struct error *err);
+/* What --interval says, from a tenth of a second to a day. */
+int client_parse_interval(const char *text, uint64_t *ms, struct error *err);
 
 /* ---- connection ---- */
 

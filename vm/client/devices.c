@@ -41,9 +41,10 @@ static int call(struct client *client, const char *command, json_t *args, const 
 
 /* ---- files ---- */
 
+/* What was named is at fault, and not the VM: whatever errno is, that is how the verb ends. */
 static int open_error(const char *path, struct error *err)
 {
-	return error_set_errno(err, -errno, "%s", path);
+	return error_set(err, -EINVAL, "%s: %s", path, strerror(errno));
 }
 
 /* Twice, as a disk wants it; a block device exclusively at first, as mounts do it. */
@@ -64,7 +65,7 @@ static int open_file(const char *path, bool read_only, int fds[2], struct error 
 		return 0;
 	open_error(path, err);
 	close(fds[0]);
-	return -EIO;
+	return -EINVAL;
 }
 
 static void close_all(const int *fds, unsigned int num)
@@ -226,6 +227,10 @@ static void print_nets(const json_t *result)
 static int open_taps(struct net_config *net, bool *opened, struct error *err)
 {
 	*opened = net->kind == NET_TAP && !net->num_fds;
+	for (unsigned int i = 0; i < net->num_fds; i++)
+		if (fcntl(net->fds[i], F_GETFD) < 0)
+			return error_set(err, -EINVAL, "--net: descriptor %d: %s", net->fds[i],
+				strerror(errno));
 	if (!*opened)
 		return 0;
 	net->num_fds = MAX(net->queues, 1u);
@@ -307,9 +312,8 @@ static const struct action *find_action(
 			continue;
 		if (args->num_operands >= a->min && args->num_operands <= a->max)
 			return a;
-		error_set(err, -EINVAL, "bantam %s %s takes %s here (`bantam %s --help`)",
-			verb->name, a->name,
-			args->num_operands < a->min ? "more than there is" : "less than there is",
+		error_set(err, -EINVAL, "bantam %s %s: too %s operands (`bantam %s --help`)",
+			verb->name, a->name, args->num_operands < a->min ? "few" : "many",
 			verb->name);
 		return NULL;
 	}

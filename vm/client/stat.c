@@ -245,7 +245,7 @@ static int stat_one(const struct client_args *args, const char *name, struct cli
 
 	(void)name;
 	if (args->given[OPT_INTERVAL])
-		rc = client_parse_seconds(OPT_INTERVAL, args->values[OPT_INTERVAL], &ms, &err);
+		rc = client_parse_interval(args->values[OPT_INTERVAL], &ms, &err);
 	if (rc < 0)
 		return client_complain(&err, EXIT_USAGE);
 	for (;;) {

@@ -296,7 +296,7 @@ int client_top(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (args.given[OPT_INTERVAL])
-		rc = client_parse_seconds(OPT_INTERVAL, args.values[OPT_INTERVAL], &ms, &err);
+		rc = client_parse_interval(args.values[OPT_INTERVAL], &ms, &err);
 	if (rc < 0)
 		return client_complain(&err, EXIT_USAGE);
 	terminal = !args.given[OPT_JSON] && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
