@@ -4,11 +4,9 @@
 #include <stdlib.h>
 
 #include "client.h"
+#include "vm/config/config.h"
 #include "vm/config/exit_code.h"
 #include "vm/help/help.h"
-
-/* As run --metrics takes it, too. */
-enum { MIN_INTERVAL_MS = 100, MAX_INTERVAL_MS = 86400 * 1000 };
 
 int client_complain(const struct error *err, int code)
 {
@@ -73,9 +71,10 @@ int client_parse_interval(const char *text, uint64_t *ms, struct error *err)
 {
 	int rc = client_parse_seconds(OPT_INTERVAL, text, ms, err);
 
-	if (!rc && (*ms < MIN_INTERVAL_MS || *ms > MAX_INTERVAL_MS))
+	if (!rc && (*ms < CONFIG_MIN_INTERVAL_MS || *ms > CONFIG_MAX_INTERVAL_S * UINT64_C(1000)))
 		return error_set(err, -EINVAL,
-			"--interval: '%s' is not a number of seconds from 0.1 to 86400", text);
+			"--interval: '%s' is not a number of seconds from 0.1 to %d", text,
+			CONFIG_MAX_INTERVAL_S);
 	return rc;
 }
 

@@ -8,9 +8,6 @@
 #include "config_private.h"
 #include "vm/core/error.h"
 
-/* Each question costs the VM's main thread some time. */
-enum { MIN_INTERVAL_MS = 100, MAX_INTERVAL_S = 86400 };
-
 int config_set_events(struct config *config, const char *value, struct error *err)
 {
 	uint64_t fd;
@@ -33,15 +30,16 @@ static int set_interval(void *opaque, const char *value, struct error *err)
 	uint64_t ms = 0;
 	unsigned int scale = 1000;
 
-	for (; isdigit((unsigned char)*p) && ms <= MAX_INTERVAL_S * UINT64_C(10000); p++)
+	for (; isdigit((unsigned char)*p) && ms <= CONFIG_MAX_INTERVAL_S * UINT64_C(10000); p++)
 		ms = 10 * ms + 1000 * (uint64_t)(*p - '0');
 	if (p != value && *p == '.')
 		for (p++; isdigit((unsigned char)*p) && scale > 1; p++)
 			ms += (scale /= 10) * (uint64_t)(*p - '0');
-	if (p == value || *p || ms < MIN_INTERVAL_MS || ms > MAX_INTERVAL_S * UINT64_C(1000))
+	if (p == value || *p || ms < CONFIG_MIN_INTERVAL_MS ||
+		ms > CONFIG_MAX_INTERVAL_S * UINT64_C(1000))
 		return error_set(err, -EINVAL,
 			"--metrics: interval: '%s' is not a number of seconds from 0.1 to %d",
-			value, MAX_INTERVAL_S);
+			value, CONFIG_MAX_INTERVAL_S);
 	config->metrics_ms = ms;
 	return 0;
 }

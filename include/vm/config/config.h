@@ -29,6 +29,10 @@ enum {
 	CONFIG_MAX_NETS = 8,
 	CONFIG_MAX_HOTPLUG_SLOTS = 31,
 	CONFIG_DEFAULT_HOTPLUG_SLOTS = 3,
+	/* Of figures that repeat (--metrics, stat, top): each costs the VM's main thread some time.
+	 */
+	CONFIG_MIN_INTERVAL_MS = 100,
+	CONFIG_MAX_INTERVAL_S = 86400,
 	CONFIG_MAX_NET_QUEUES = NET_TAP_MAX_QUEUES,
 	CONFIG_MIN_MTU = 68,			      /* virtio 1.2, 5.1.4.1 */
 	CONFIG_MAX_FORWARDS = NET_SLIRP_MAX_FORWARDS, /* for each network */
