@@ -124,7 +124,8 @@ static const struct control_command commands[] = {
 		.num_fields = ARRAY_SIZE(log_fields),
 		.start = start_log,
 		.event = log_event,
-		.cancel = cancel_log},
+		.cancel = cancel_log,
+		.endless = true},
 };
 
 const struct control_family vm_log_family = {

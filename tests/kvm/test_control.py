@@ -220,6 +220,19 @@ def test_clients_without_manners(bantam: Bantam) -> None:
         endless.close()
 
 
+def test_idle_clients(bantam: Bantam) -> None:
+    """As many as there are places say nothing, and lock nobody out."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        idle = [raw("web") for _ in range(40)]
+        assert listed(bantam)["web"]["pid"] == guest.pid
+        assert bantam.command("stop", "--force", "web").returncode == OK
+        assert b"this one was idle" in idle[0].recv(4096) + idle[0].recv(4096)
+        for client in idle:
+            client.close()
+        assert guest.status() == QUIT
+
+
 def test_a_hundred(bantam: Bantam) -> None:
     """Started, listed, paused, resumed, stopped and killed."""
     names = [f"vm-{i}" for i in range(100)]

@@ -291,6 +291,20 @@ void client_close(struct client *client)
 	free(client);
 }
 
+/* Whoever hung up may have said why. */
+static int hung_up(struct client *client, struct error *err)
+{
+	json_t *line, *error;
+	int rc = read_line(client, &line, err);
+
+	if (rc < 0)
+		return rc;
+	error = json_object_get(line, "error");
+	rc = error ? refused(client, error, err) : gone(client, err);
+	json_decref(line);
+	return rc;
+}
+
 static int send_all(struct client *client, struct msghdr *msg, struct error *err)
 {
 	struct iovec *iov = msg->msg_iov;
@@ -301,7 +315,7 @@ static int send_all(struct client *client, struct msghdr *msg, struct error *err
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return gone(client, err);
+			return hung_up(client, err);
 		iov->iov_base = (char *)iov->iov_base + n;
 		iov->iov_len -= (size_t)n;
 		/* The descriptors went with the first byte. */

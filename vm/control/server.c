@@ -34,6 +34,7 @@ struct request {
 	struct client *client; /* NULL: the slot is free */
 	struct control_job *job;
 	uint64_t id;
+	bool endless;
 	struct wire_result result;
 };
 
@@ -50,6 +51,8 @@ struct client {
 	unsigned int busy;
 	bool closing; /* once all is sent */
 	bool gone;
+	bool asked;	   /* for anything yet */
+	uint64_t quiet_ns; /* since when nothing has been under way, unless something is */
 	struct request requests[SERVER_MAX_JOBS];
 };
 
@@ -60,6 +63,11 @@ struct server {
 	struct client *clients;
 	unsigned int num_clients;
 };
+
+static uint64_t now_ns(const struct server *server)
+{
+	return clock_monotonic_ns(server->config.clock);
+}
 
 /* ---- output ---- */
 
@@ -286,6 +294,7 @@ static void done(void *opaque, int code, const char *text)
 	}
 	request->client = NULL;
 	request->job = NULL;
+	client->quiet_ns = now_ns(client->server);
 	settle_later(client);
 }
 
@@ -319,6 +328,25 @@ static void refuse(
 	send_error(client, wire->id, code, text);
 }
 
+static bool watches(const struct client *client)
+{
+	for (unsigned int i = 0; i < SERVER_MAX_JOBS; i++)
+		if (client->requests[i].client && client->requests[i].endless)
+			return true;
+	return false;
+}
+
+static bool may_watch(const struct client *client)
+{
+	unsigned int watchers = 0;
+
+	if (watches(client))
+		return true;
+	for (const struct client *c = client->server->clients; c; c = c->next)
+		watchers += watches(c);
+	return watchers < SERVER_MAX_WATCHERS;
+}
+
 static void start(struct client *client, const struct wire_request *wire)
 {
 	struct request *request = free_request(client);
@@ -328,7 +356,12 @@ static void start(struct client *client, const struct wire_request *wire)
 		refuse(client, wire, -EBUSY, "too many commands at once");
 		return;
 	}
-	*request = (struct request){.client = client, .id = wire->id};
+	if (wire->command->endless && !may_watch(client)) {
+		refuse(client, wire, -EBUSY, "too many connections that wait for it or watch it");
+		return;
+	}
+	*request = (struct request){
+		.client = client, .id = wire->id, .endless = wire->command->endless};
 	job = control_submit(
 		client->server->config.control, wire->command, wire->args, &sink, request);
 	if (job)
@@ -344,6 +377,8 @@ static void serve_line(struct client *client, const char *line, size_t len)
 
 	close_fds(client);
 	client->busy++;
+	client->asked = true;
+	client->quiet_ns = now_ns(client->server);
 	if (rc < 0)
 		refuse(client, &wire, rc, err.text);
 	else
@@ -464,7 +499,8 @@ static void listen_again(void *opaque)
 	event_loop_modify(server->config.loop, &server->source, EPOLLIN);
 }
 
-/* Without a descriptor for it the connection stays where it is, and would wake us without end. */
+/* Without a descriptor or a place for it the connection stays where it is, and would wake us
+ * without end. */
 static void listen_later(struct server *server)
 {
 	const struct clock *clock = server->config.clock;
@@ -473,13 +509,50 @@ static void listen_later(struct server *server)
 	clock_arm(clock, &server->retry, clock_monotonic_ns(clock) + RETRY_NS);
 }
 
+/* When it has to make place for another; UINT64_MAX: not as long as something is under way. */
+static uint64_t leaves_at(const struct client *client)
+{
+	if (client->busy)
+		return UINT64_MAX;
+	for (unsigned int i = 0; i < SERVER_MAX_JOBS; i++)
+		if (client->requests[i].client)
+			return UINT64_MAX;
+	return client->quiet_ns +
+	       (client->asked ? SERVER_IDLE_MS : SERVER_UNASKED_MS) * (uint64_t)NSEC_PER_MSEC;
+}
+
+/* False: there will be a place soon. True: there is one, or all are in use for longer. */
+static bool make_place(struct server *server)
+{
+	const uint64_t now = now_ns(server);
+	struct client *first = server->clients;
+
+	if (server->num_clients < SERVER_MAX_CLIENTS)
+		return true;
+	for (struct client *c = first; c; c = c->next)
+		if (leaves_at(c) < leaves_at(first))
+			first = c;
+	if (leaves_at(first) <= now) {
+		first->closing = true;
+		send_error(first, 0, -EBUSY, "too many connections, and this one was idle");
+		free_client(first);
+		return true;
+	}
+	return leaves_at(first) > now + SERVER_UNASKED_MS * (uint64_t)NSEC_PER_MSEC;
+}
+
 static void on_connection(void *opaque, uint32_t events)
 {
 	struct server *server = opaque;
 	struct client *client;
-	int fd = accept4(server->source.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
 	(void)events;
+	if (!make_place(server)) {
+		listen_later(server);
+		return;
+	}
+	fd = accept4(server->source.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			listen_later(server);
@@ -488,6 +561,7 @@ static void on_connection(void *opaque, uint32_t events)
 	client = calloc(1, sizeof(*client));
 	if (client) {
 		client->server = server;
+		client->quiet_ns = now_ns(server);
 		client->source = (struct event_source){
 			.fd = fd, .events = EPOLLIN, .fn = on_client, .opaque = client};
 	}

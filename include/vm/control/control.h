@@ -81,6 +81,8 @@ struct control_command {
 	void (*event)(struct control_job *job, void *vm, const struct control_event *event);
 	/* The job goes away unfinished: free what hangs on it. May be NULL. */
 	void (*cancel)(struct control_job *job, void *vm);
+	/* It may go on for as long as its client likes: a front end bounds how many there are. */
+	bool endless;
 };
 
 /*

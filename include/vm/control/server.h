@@ -17,6 +17,12 @@
  * are that user's alone anyway. A line has SERVER_MAX_LINE bytes at most, a connection
  * SERVER_MAX_JOBS commands under way, a VM SERVER_MAX_CLIENTS connections. A client that does not
  * read what it asked for is dropped at SERVER_MAX_UNREAD bytes. Nothing of that holds up the VM.
+ *
+ * Nor does it lock others out: when there is no place for a new connection, the one goes that has
+ * had nothing under way for longest, with {"id": 0, "error": ...} as its last line. It has
+ * SERVER_UNASKED_MS for its first command, during which a new connection waits, and SERVER_IDLE_MS
+ * between two. Connections that wait for events without a bound ("wait", "events", "console",
+ * "log") are SERVER_MAX_WATCHERS at most, so that there is always a place for a command.
  */
 #ifndef BANTAM_VM_CONTROL_SERVER_H
 #define BANTAM_VM_CONTROL_SERVER_H
@@ -34,10 +40,13 @@ struct sockaddr_un;
 enum {
 	SERVER_PROTOCOL = 1,
 	SERVER_MAX_LINE = 64 * 1024,
-	SERVER_MAX_CLIENTS = 32,
+	SERVER_MAX_CLIENTS = 40,
+	SERVER_MAX_WATCHERS = 32,
 	SERVER_MAX_JOBS = 32,
 	SERVER_MAX_FDS = 8, /* with one line */
 	SERVER_MAX_UNREAD = 1024 * 1024,
+	SERVER_UNASKED_MS = 1000,
+	SERVER_IDLE_MS = 10 * 1000,
 	/* How long commands take at most: a stop whose argument says nothing else, and a pause */
 	SERVER_STOP_MS = 30 * 1000,
 	SERVER_PAUSE_MS = 10 * 1000,

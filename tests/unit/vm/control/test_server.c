@@ -407,9 +407,12 @@ static void too_many_clients(void **state)
 	int fds[SERVER_MAX_CLIENTS], fd;
 	char buf[256];
 
-	for (unsigned int i = 0; i < SERVER_MAX_CLIENTS; i++)
+	for (unsigned int i = 0; i < SERVER_MAX_CLIENTS; i++) {
 		fds[i] = open_client(f);
+		say(f, fds[i], "{\"id\":1,\"command\":\"keep\"}\n");
+	}
 	fd = dial(f);
+	fake_clock_advance(&f->clock, SERVER_IDLE_MS * 2 * (uint64_t)NSEC_PER_MSEC);
 	assert_non_null(strstr(heard(fd, buf, sizeof(buf)), "too many connections"));
 	close(fd);
 	for (unsigned int i = 0; i < SERVER_MAX_CLIENTS; i++)

@@ -71,11 +71,17 @@ static void start_nothing(struct control_job *job, void *vm)
 	control_done(job);
 }
 
+static void start_stay(struct control_job *job, void *vm)
+{
+	(void)job, (void)vm;
+}
+
 static const struct control_field fd_field[] = {{"fd", CONTROL_FD, false}};
 
 static const struct control_command commands[] = {
 	{.name = "watch", .start = start_watch, .event = watch_event, .cancel = cancel_watch},
 	{.name = "cut", .start = start_cut},
+	{.name = "stay", .start = start_stay, .endless = true},
 	{.name = "nothing", .fields = fd_field, .num_fields = 1, .start = start_nothing},
 };
 
@@ -319,6 +325,97 @@ static void lines_behind_an_event(void **state)
 	turn(f);
 }
 
+/* ---- places ---- */
+
+static const char busy_line[] = "{\"id\":1,\"command\":\"watch\"}\n";
+
+static void let_pass(struct fixture *f, uint64_t ms)
+{
+	fake_clock_advance(&f->clock, ms * NSEC_PER_MSEC);
+	turn(f);
+}
+
+static void close_all(struct fixture *f, const int *fds, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++)
+		close(fds[i]);
+	turn(f);
+}
+
+/* Those that have never asked go first, the eldest of them; no one else does. */
+static void idle_ones_make_place(void **state)
+{
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_CLIENTS], late[2];
+	char buf[512];
+
+	for (unsigned int i = 0; i < SERVER_MAX_CLIENTS; i++) {
+		fds[i] = open_client(f);
+		/* Two that say nothing, one of them half a line; one that has said something. */
+		if (i == 1)
+			say(f, fds[i], "{\"id\":1,");
+		else if (i == 2)
+			say(f, fds[i], "{\"id\":1,\"command\":\"nothing\"}\n");
+		else if (i)
+			say(f, fds[i], busy_line);
+		heard(fds[i], buf, sizeof(buf));
+		fake_clock_advance(&f->clock, NSEC_PER_MSEC);
+	}
+	late[0] = dial(f);
+	turn(f);
+	assert_string_equal(heard(late[0], buf, sizeof(buf)), "");
+	let_pass(f, SERVER_UNASKED_MS);
+	assert_non_null(strstr(heard(late[0], buf, sizeof(buf)), "\"box\""));
+	assert_non_null(strstr(heard(fds[0], buf, sizeof(buf)), "this one was idle"));
+	assert_int_equal(recv(fds[0], buf, sizeof(buf), 0), 0);
+	late[1] = open_client(f);
+	assert_non_null(strstr(heard(fds[1], buf, sizeof(buf)), "this one was idle"));
+	say(f, late[0], busy_line);
+	say(f, late[1], busy_line);
+	close(fds[0]);
+	fds[0] = dial(f);
+	turn(f);
+	assert_non_null(strstr(heard(fds[0], buf, sizeof(buf)), "too many connections"));
+	close(fds[0]);
+	let_pass(f, SERVER_IDLE_MS);
+	fds[0] = open_client(f);
+	assert_non_null(strstr(heard(fds[2], buf, sizeof(buf)), "this one was idle"));
+	/* Who has something under way has not. */
+	for (unsigned int i = 3; i < SERVER_MAX_CLIENTS; i++)
+		assert_string_equal(heard(fds[i], buf, sizeof(buf)), "");
+	close_all(f, fds, SERVER_MAX_CLIENTS);
+	close_all(f, late, 2);
+}
+
+/* Those who wait for ever leave places for others. */
+static void watchers_leave_places(void **state)
+{
+	static const char line[] = "{\"id\":1,\"command\":\"stay\"}\n";
+	struct fixture *f = *state;
+	int fds[SERVER_MAX_WATCHERS], other;
+	char buf[512];
+
+	for (unsigned int i = 0; i < SERVER_MAX_WATCHERS; i++) {
+		fds[i] = open_client(f);
+		say(f, fds[i], line);
+		assert_string_equal(heard(fds[i], buf, sizeof(buf)), "");
+	}
+	other = open_client(f);
+	say(f, other, line);
+	assert_non_null(strstr(heard(other, buf, sizeof(buf)), "EBUSY"));
+	say(f, other, "{\"id\":2,\"command\":\"nothing\"}\n");
+	assert_string_equal(heard(other, buf, sizeof(buf)), "{\"id\":2,\"result\":{}}\n");
+	/* One more of one that watches already takes no place. */
+	say(f, fds[0], line);
+	assert_string_equal(heard(fds[0], buf, sizeof(buf)), "");
+	close(fds[1]);
+	turn(f);
+	say(f, other, line);
+	assert_string_equal(heard(other, buf, sizeof(buf)), "");
+	fds[1] = other;
+	close_all(f, fds, SERVER_MAX_WATCHERS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -330,6 +427,8 @@ int main(void)
 		TEST(words_that_are_cut),
 		TEST(no_descriptors),
 		TEST(lines_behind_an_event),
+		TEST(idle_ones_make_place),
+		TEST(watchers_leave_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
