@@ -141,6 +141,10 @@ def test_wait_gives_up(bantam: Bantam) -> None:
         up(bantam, "web")
         run = bantam.command("wait", "--timeout", "0.2", "web")
         assert run.returncode == FORCED
+        assert run.stderr == b"bantam: web: it has not ended within 0.2 s\n"
+        run = bantam.command("wait", "--timeout", "0.2", "--event", "panic", "web")
+        assert run.returncode == FORCED
+        assert run.stderr == b"bantam: web: no event 'panic' within 0.2 s\n"
         run = bantam.command("wait", "--event", "tea", "web")
         assert run.returncode == USAGE
         assert b"there is no event called 'tea'" in run.stderr
@@ -184,6 +188,53 @@ def test_one_name(bantam: Bantam) -> None:
         assert bantam.command("stop", "web").returncode == NO_VM
     with bantam.start("spin.long", "--name", "web"):
         up(bantam, "web")
+
+
+def in_run_dir(name: str) -> Path:
+    return Path(os.environ["XDG_RUNTIME_DIR"]) / "bantam" / name
+
+
+def test_locks_removed(bantam: Bantam) -> None:
+    """The name stays the VM's, which can be reached."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        in_run_dir("locks").unlink()
+        assert verb(bantam, "ps", "-q") == "web\n"
+        with bantam.start("spin.long", "--name", "db"):
+            up(bantam, "db")
+            assert verb(bantam, "ps", "-q") == "db\nweb\n"
+            run = bantam.run("spin.long", "--name", "web")
+            assert run.returncode == USAGE
+            assert b"a VM called web is running, though" in run.stderr
+        assert bantam.command("stop", "--force", "web").returncode == OK
+        assert guest.status() == QUIT
+
+
+def test_socket_removed(bantam: Bantam) -> None:
+    """It is said which process is meant, and what ends it."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        in_run_dir("web.sock").unlink()
+        run = bantam.command("stop", "web")
+        assert run.returncode == NO_VM
+        assert b"web: its process %d does not listen" % guest.pid in run.stderr
+        assert b"web.sock was removed, and `kill %d` ends the VM" % guest.pid in run.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_directory_of_others(bantam: Bantam) -> None:
+    """Where it may be anybody's, no verb trusts what is in it."""
+    directory = Path("/tmp/bantam-65533")
+    directory.mkdir()
+    directory.chmod(0o777)
+    environment = {k: v for k, v in os.environ.items() if k != "XDG_RUNTIME_DIR"}
+    try:
+        for words in (["ps"], ["top"], ["stat", "web"], ["stop", "web"]):
+            run = bantam.command(*words, user=65533, env=environment)
+            assert run.returncode == NO_VM, (words, run)
+            assert b"is not a directory of this user only" in run.stderr
+    finally:
+        directory.rmdir()
 
 
 def test_no_such_vm(bantam: Bantam) -> None:

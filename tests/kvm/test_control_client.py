@@ -26,6 +26,7 @@ def test_a_vm_that_hangs(bantam: Bantam) -> None:
         stop_process(guest.pid)
         try:
             assert listed(bantam) == {"web": {"name": "web", "state": "busy"}}
+            assert verb(bantam, "ps").splitlines()[1].split() == ["web", "-", "busy", *"---"]
             run = bantam.command("wait", "--timeout", "0.2", "web")
             assert run.returncode == FORCED
             assert run.stderr.startswith(b"bantam: web: no answer in time: its process")
@@ -57,6 +58,19 @@ def test_verbs_to_a_vm_that_hangs(bantam: Bantam, words: list[str]) -> None:
         finally:
             os.kill(guest.pid, signal.SIGCONT)
         assert up(bantam, "web")["state"] == "running"
+
+
+def test_wait_for_a_vm_that_hangs(bantam: Bantam) -> None:
+    """Without a time-out, too, it is said after a while."""
+    with bantam.start("spin.long", "--name", "web") as guest:
+        up(bantam, "web")
+        stop_process(guest.pid)
+        try:
+            run = bantam.command("wait", "web")
+            assert run.returncode == FORCED
+            assert b"its process %d is stopped" % guest.pid in run.stderr
+        finally:
+            os.kill(guest.pid, signal.SIGCONT)
 
 
 def test_a_vm_that_hangs_later(bantam: Bantam) -> None:

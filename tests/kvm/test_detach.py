@@ -71,6 +71,20 @@ def test_made_up_name(bantam: Bantam) -> None:
     assert listed(bantam)[name]["pid"]
 
 
+def test_a_name_that_cannot_be_printed(bantam: Bantam) -> None:
+    """Then there is no VM, either."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            bantam.argv("echo.long", "--detach", "--name", "web"),
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=LIMIT,
+            check=False,
+        )  # fmt: skip
+    assert (run.returncode, run.stderr) == (
+        HOST, b"bantam: standard output cannot be written\n",
+    )  # fmt: skip
+    assert listed(bantam) == {}
+
+
 def test_nothing_of_the_callers_is_kept(bantam: Bantam) -> None:
     """A CI job ends when all its pipes are closed."""
     read, write = os.pipe()

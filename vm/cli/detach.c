@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,13 @@
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 
-enum { FIRST_FD = STDERR_FILENO + 1, MAX_FDS = 65536 };
+enum {
+	FIRST_FD = STDERR_FILENO + 1,
+	MAX_FDS = 65536,
+	/* How long a VM may take that is told to end */
+	END_TRIES = 500,
+	END_TRY_US = 10000,
+};
 
 #define LOG_FILE_MAX (16 * MiB) /* as the manual says */
 
@@ -78,6 +85,19 @@ static int ended_by(pid_t child)
 	return WIFSIGNALED(status) ? EXIT_BY_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Whoever did not get the name could not reach it. */
+static void end(pid_t child)
+{
+	kill(child, SIGTERM);
+	for (unsigned int i = 0; i < END_TRIES; i++) {
+		if (waitpid(child, NULL, WNOHANG) == child)
+			return;
+		usleep(END_TRY_US);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 static int wait_for(int wire, pid_t child)
 {
 	char name[REGISTRY_MAX_NAME + 1];
@@ -90,7 +110,11 @@ static int wait_for(int wire, pid_t child)
 	if (n <= 0)
 		return ended_by(child);
 	name[n] = '\0';
-	return printf("%s\n", name) < 0 || fflush(stdout) ? EXIT_HOST : EXIT_POWEROFF;
+	registry_tidy_logs();
+	if (printf("%s\n", name) >= 0 && fflush(stdout) == 0)
+		return EXIT_POWEROFF;
+	end(child);
+	return EXIT_HOST;
 }
 
 /* ---- the child ---- */

@@ -27,7 +27,7 @@ struct client {
 	int interrupt_fd; /* -1: none */
 };
 
-static uint64_t now_ms(void)
+uint64_t client_now_ms(void)
 {
 	struct timespec ts;
 
@@ -37,7 +37,7 @@ static uint64_t now_ms(void)
 
 void client_set_timeout(struct client *client, uint64_t timeout_ms)
 {
-	client->deadline_ms = timeout_ms ? now_ms() + timeout_ms : 0;
+	client->deadline_ms = timeout_ms ? client_now_ms() + timeout_ms : 0;
 }
 
 void client_interrupt_by(struct client *client, int fd)
@@ -101,7 +101,7 @@ static int wait_readable(const struct client *client, struct error *err)
 
 	do {
 		if (client->deadline_ms) {
-			uint64_t now = now_ms();
+			uint64_t now = client_now_ms();
 
 			timeout = now < client->deadline_ms
 					  ? (int)MIN(client->deadline_ms - now, UINT64_C(86400000))
@@ -217,6 +217,22 @@ static int greeting(struct client *client, struct error *err)
 	return rc;
 }
 
+/* The name is taken, and nobody listens. */
+static int unreachable(const char *name, const struct sockaddr_un *address, struct error *err)
+{
+	const pid_t pid = registry_process(name);
+	char who[64] = "its process", how[64] = "SIGTERM";
+
+	if (pid) {
+		snprintf(who, sizeof(who), "its process %d", pid);
+		snprintf(how, sizeof(how), "`kill %d`", pid);
+	}
+	return error_set(err, -ENOTCONN,
+		"%s: %s does not listen: it is starting or ending; if that stays so, %s was "
+		"removed, and %s ends the VM",
+		name, who, address->sun_path, how);
+}
+
 static int connect_to(const char *name, const struct sockaddr_un *address, uint64_t timeout_ms,
 	int *ret, struct error *err)
 {
@@ -239,7 +255,7 @@ static int connect_to(const char *name, const struct sockaddr_un *address, uint6
 	if (rc != -ENOENT && rc != -ECONNREFUSED)
 		return error_set_errno(err, rc, "%s", address->sun_path);
 	if (registry_is_running(name))
-		return error_set(err, -EBUSY, "%s: it is starting or ending", name);
+		return unreachable(name, address, err);
 	return error_set(err, -ENOENT, "no VM called %s is running (`bantam ps` lists them)", name);
 }
 
@@ -250,6 +266,8 @@ int client_connect_within(
 	struct client *client;
 	int rc = registry_address(name, &address, err);
 
+	if (!rc)
+		rc = registry_check(err);
 	if (rc < 0)
 		return rc;
 	client = calloc(1, sizeof(*client));
@@ -377,6 +395,7 @@ int client_exit_code(int rc)
 {
 	switch (rc) {
 	case -ENOENT:
+	case -ENOTCONN:
 	case -ESHUTDOWN:
 	case -EPERM:
 	case -EACCES:

@@ -44,9 +44,10 @@ int client_parse_interval(const char *text, uint64_t *ms, struct error *err);
 /* ---- connection ---- */
 
 /*
- * Connects to the VM of that name. -ENOENT with a line when there is none, -EBUSY when it does not
- * listen yet, -EPROTO when what listens is no VM of a version that this one understands,
- * -ETIMEDOUT when it says nothing for CLIENT_ANSWER_MS. What follows has no time-out.
+ * Connects to the VM of that name. -ENOENT with a line when there is none, -ENOTCONN when it does
+ * not listen, -EPERM when others may have made the directory of the sockets, -EPROTO when what
+ * listens is no VM of a version that this one understands, -ETIMEDOUT when it says nothing for
+ * CLIENT_ANSWER_MS. What follows has no time-out.
  */
 int client_connect(const char *name, struct client **ret, struct error *err);
 /* The same, with client_set_timeout for the connection and what follows. */
@@ -54,6 +55,8 @@ int client_connect_within(
 	const char *name, uint64_t timeout_ms, struct client **ret, struct error *err);
 void client_close(struct client *client);
 
+/* Of the clock that time-outs go by. */
+uint64_t client_now_ms(void);
 /* The descriptor that becomes readable when something comes. */
 int client_fd(const struct client *client);
 /* An answer has come with an earlier one: client_read does not wait. */

@@ -140,8 +140,26 @@ static int print_wait(const struct client_args *args, json_t *event)
 	return ended ? status : EXIT_POWEROFF;
 }
 
-static int wait_for(const struct client_args *args, struct client *client)
+/* One whose process is stopped has its own line. */
+static void say_waited(const struct client_args *args, uint64_t ms, struct error *err)
 {
+	const char *event = args->given[OPT_EVENT] ? args->values[OPT_EVENT] : "ended";
+
+	if (strstr(err->text, "stopped"))
+		return;
+	if (!strcmp(event, "ended"))
+		error_set(err, -ETIMEDOUT, "%s: it has not ended within %g s", args->operands[0],
+			(double)ms / 1000);
+	else
+		error_set(err, -ETIMEDOUT, "%s: no event '%.64s' within %g s", args->operands[0],
+			event, (double)ms / 1000);
+}
+
+/* For ms from since_ms on, or without end if that is 0. */
+static int wait_for(
+	const struct client_args *args, struct client *client, uint64_t ms, uint64_t since_ms)
+{
+	const uint64_t passed = client_now_ms() - since_ms;
 	json_t *event, *values = json_object();
 	struct error err = {""};
 	int rc;
@@ -152,7 +170,10 @@ static int wait_for(const struct client_args *args, struct client *client)
 		error_set(&err, -EINVAL, "--event: there is no event called that");
 		return client_complain(&err, EXIT_USAGE);
 	}
+	client_set_timeout(client, ms ? MAX(ms, passed + 1) - passed : 0);
 	rc = client_call(client, "wait", values, &event, &err);
+	if (rc == -ETIMEDOUT)
+		say_waited(args, ms, &err);
 	return rc < 0 ? client_complain(&err, client_exit_code(rc)) : print_wait(args, event);
 }
 
@@ -161,6 +182,7 @@ int client_wait(int argc, char **argv)
 	struct client_args args;
 	struct client *client;
 	struct error err = {""};
+	const uint64_t since_ms = client_now_ms();
 	uint64_t ms = 0;
 	int rc = 0, code = client_parse(&args, VERB_WAIT, argc, argv, 1, 1);
 
@@ -170,10 +192,12 @@ int client_wait(int argc, char **argv)
 		rc = client_parse_seconds(OPT_TIMEOUT, args.values[OPT_TIMEOUT], &ms, &err);
 	if (rc < 0)
 		return client_complain(&err, EXIT_USAGE);
-	rc = client_connect_within(args.operands[0], ms, &client, &err);
+	/* The event may take as long as it does, but not the greeting. */
+	rc = client_connect_within(args.operands[0],
+		ms ? MIN(ms, (uint64_t)CLIENT_ANSWER_MS) : CLIENT_ANSWER_MS, &client, &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
-	code = wait_for(&args, client);
+	code = wait_for(&args, client, ms, since_ms);
 	client_close(client);
 	return code;
 }
@@ -197,6 +221,8 @@ static void print_event(const json_t *event)
 		printf(" %s", json_string_value(device));
 	if (cause)
 		printf(": %s", json_string_value(cause));
+	if (json_object_get(event, "status"))
+		printf(" (exit status %lld)", json_integer_value(json_object_get(event, "status")));
 	putchar('\n');
 	fflush(stdout);
 }

@@ -142,7 +142,9 @@ int client_logs(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	rc = registry_log_path(args.operands[0], false, path, sizeof(path), &err);
+	rc = registry_check(&err);
+	if (!rc)
+		rc = registry_log_path(args.operands[0], false, path, sizeof(path), &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -29,6 +29,13 @@ static void print_uptime(char *buf, size_t size, double uptime)
 		snprintf(buf, size, "%lus", s);
 }
 
+/* Of one that does not answer only the name is known. */
+static void print_busy(const json_t *status)
+{
+	printf("%-20s %8s %-9s %10s %5s %10s\n", json_string_value(json_object_get(status, "name")),
+		"-", json_string_value(json_object_get(status, "state")), "-", "-", "-");
+}
+
 static void print_row(struct listing *listing, const json_t *status)
 {
 	char uptime[32];
@@ -37,6 +44,10 @@ static void print_row(struct listing *listing, const json_t *status)
 		printf("%-20s %8s %-9s %10s %5s %10s\n", "NAME", "PID", "STATE", "UPTIME", "CPUS",
 			"MEMORY");
 	listing->headed = true;
+	if (!json_object_get(status, "pid")) {
+		print_busy(status);
+		return;
+	}
 	print_uptime(uptime, sizeof(uptime), json_number_value(json_object_get(status, "uptime")));
 	printf("%-20s %8lld %-9s %10s %5lld %8lldM\n",
 		json_string_value(json_object_get(status, "name")),
@@ -93,5 +104,5 @@ int client_ps(int argc, char **argv)
 		return code;
 	listing = (struct listing){.json = args.given[OPT_JSON], .quiet = args.given[OPT_QUIET]};
 	rc = registry_each(list, &listing, &err);
-	return rc < 0 ? client_complain(&err, EXIT_HOST) : EXIT_POWEROFF;
+	return rc < 0 ? client_complain(&err, client_exit_code(rc)) : EXIT_POWEROFF;
 }

@@ -311,5 +311,5 @@ int client_top(int argc, char **argv)
 		      : once(&args, ms, &tables[0], &tables[1], &err);
 	clear(&tables[0]);
 	free(tables);
-	return rc < 0 ? client_complain(&err, EXIT_HOST) : EXIT_POWEROFF;
+	return rc < 0 ? client_complain(&err, client_exit_code(rc)) : EXIT_POWEROFF;
 }

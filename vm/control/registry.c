@@ -25,7 +25,10 @@ enum {
 	CLEAN_MS = 1000, /* at most, for one who removes what a VM has left behind */
 };
 
-static const char socket_suffix[] = ".sock";
+static const char socket_suffix[] = ".sock", log_suffix[] = ".log";
+
+/* What a VM that nobody named is called, before a number. */
+static const char made_up[] = "vm";
 
 /* The effective one as the process was started, without asking the kernel again. */
 static uid_t user(void)
@@ -97,7 +100,7 @@ int registry_log_path(const char *name, bool older, char *path, size_t size, str
 	if (rc < 0)
 		return rc;
 	address.sun_path[strlen(address.sun_path) - strlen(socket_suffix)] = '\0';
-	n = snprintf(path, size, "%s.log%s", address.sun_path, older ? ".1" : "");
+	n = snprintf(path, size, "%s%s%s", address.sun_path, log_suffix, older ? ".1" : "");
 	return (size_t)n < size ? 0
 				: error_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
 }
@@ -197,6 +200,26 @@ static int lock(int fd, const char *name)
 	return 0;
 }
 
+/*
+ * A lock of that kind belongs to no process that the kernel could tell, so there is one of the
+ * other kind beside it, behind all offsets that are hashes. It is for messages only: a process
+ * loses it when it closes any descriptor of the file, or forks.
+ */
+static struct flock mark_of(const char *name)
+{
+	struct flock range = lock_of(name);
+
+	range.l_start += INT64_C(1) << 62;
+	return range;
+}
+
+static void leave_mark(int fd, const char *name)
+{
+	struct flock range = mark_of(name);
+
+	fcntl(fd, F_SETLK, &range);
+}
+
 /* A process's number is a name that is free, but for one who took it on purpose. */
 static int lock_some_name(struct registry *registry)
 {
@@ -204,10 +227,35 @@ static int lock_some_name(struct registry *registry)
 	int rc = -EAGAIN;
 
 	for (unsigned int tries = 0; rc == -EAGAIN && tries < 1000; tries++, number++) {
-		snprintf(registry->name, sizeof(registry->name), "vm%u", number);
+		snprintf(registry->name, sizeof(registry->name), "%s%u", made_up, number);
 		rc = lock(registry->lock_fd, registry->name);
 	}
 	return rc;
+}
+
+/* Somebody does. One that has no place for a connection now counts as well. */
+static bool listens(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool there;
+
+	if (fd < 0)
+		return false;
+	there = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+		errno == EAGAIN;
+	close(fd);
+	return there;
+}
+
+/* With the lock in hand: one whose lock is in a file that was removed would be overlooked. */
+static int check_unlocked(const struct registry *registry, const char *dir, struct error *err)
+{
+	if (access(registry->address.sun_path, F_OK) < 0 || !listens(&registry->address))
+		return 0;
+	return error_set(err, -EBUSY,
+		"a VM called %s is running, though %s/%s was removed meanwhile; `bantam stop %s` "
+		"ends it, --name gives another",
+		registry->name, dir, lock_name, registry->name);
 }
 
 int registry_claim(struct registry *registry, const char *name, struct error *err)
@@ -240,6 +288,10 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 		error_set_errno(err, rc, "%s/%s", dir, lock_name);
 	if (!rc && !name)
 		rc = registry_address(registry->name, &registry->address, err);
+	else if (!rc)
+		rc = check_unlocked(registry, dir, err);
+	if (!rc)
+		leave_mark(registry->lock_fd, registry->name);
 	if (rc < 0) {
 		close(registry->lock_fd);
 		registry->lock_fd = -1;
@@ -276,25 +328,43 @@ void registry_release(struct registry *registry)
  * Removes what a VM left behind that did not end by itself; with a lock, so that none starts, but
  * one of a kind that is not taken for a VM's.
  */
-static void clean(int fd, const char *name)
+static void clean(int fd, const char *name, void (*fn)(const char *name))
 {
-	struct sockaddr_un address;
 	struct flock range = lock_of(name);
 
 	range.l_type = F_RDLCK;
 	if (fcntl(fd, F_OFD_SETLK, &range) < 0)
 		return;
-	if (registry_address(name, &address, NULL) == 0)
-		unlink(address.sun_path);
+	fn(name);
 	range.l_type = F_UNLCK;
 	fcntl(fd, F_OFD_SETLK, &range);
 }
 
+static void remove_socket(const char *name)
+{
+	struct sockaddr_un address;
+
+	if (registry_address(name, &address, NULL) == 0)
+		unlink(address.sun_path);
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t len = strlen(name), n = strlen(suffix);
+
+	return len > n && !strcmp(name + len - n, suffix);
+}
+
 static int is_socket(const struct dirent *entry)
 {
-	size_t len = strlen(entry->d_name), suffix = sizeof(socket_suffix) - 1;
+	return ends_with(entry->d_name, socket_suffix);
+}
 
-	return len > suffix && !strcmp(entry->d_name + len - suffix, socket_suffix);
+static bool listens_as(const char *name)
+{
+	struct sockaddr_un address;
+
+	return registry_address(name, &address, NULL) == 0 && listens(&address);
 }
 
 int registry_each(void (*fn)(void *opaque, const char *name), void *opaque, struct error *err)
@@ -306,9 +376,7 @@ int registry_each(void (*fn)(void *opaque, const char *name), void *opaque, stru
 	if (rc < 0)
 		return rc;
 	fd = open_locks(dir, false, err);
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
+	if (fd < 0 && fd != -ENOENT)
 		return fd;
 	n = scandir(dir, &entries, is_socket, alphasort);
 	for (int i = 0; i < n; i++) {
@@ -317,16 +385,27 @@ int registry_each(void (*fn)(void *opaque, const char *name), void *opaque, stru
 		name[strlen(name) - (sizeof(socket_suffix) - 1)] = '\0';
 		if (!registry_name_valid(name))
 			; /* somebody else's */
-		else if (is_locked(fd, name))
+		else if ((fd >= 0 && is_locked(fd, name)) || listens_as(name))
 			fn(opaque, name);
-		else
-			clean(fd, name);
+		else if (fd >= 0)
+			clean(fd, name, remove_socket);
 		free(entries[i]);
 	}
 	if (n >= 0)
 		free(entries);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return 0;
+}
+
+int registry_check(struct error *err)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int rc = registry_path(dir, sizeof(dir), err);
+
+	if (!rc)
+		rc = check_dir(dir, err);
+	return rc == -EPERM ? rc : 0;
 }
 
 bool registry_is_running(const char *name)
@@ -338,9 +417,113 @@ bool registry_is_running(const char *name)
 	if (registry_path(dir, sizeof(dir), NULL) < 0)
 		return false;
 	fd = open_locks(dir, false, NULL);
-	if (fd < 0)
+	if (fd == -EPERM)
 		return false;
-	running = is_locked(fd, name);
-	close(fd);
+	running = (fd >= 0 && is_locked(fd, name)) || listens_as(name);
+	if (fd >= 0)
+		close(fd);
 	return running;
+}
+
+pid_t registry_process(const char *name)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct flock range = mark_of(name);
+	int fd;
+
+	if (registry_path(dir, sizeof(dir), NULL) < 0)
+		return 0;
+	fd = open_locks(dir, false, NULL);
+	if (fd < 0)
+		return 0;
+	if (fcntl(fd, F_GETLK, &range) < 0 || range.l_type == F_UNLCK)
+		range.l_pid = 0;
+	close(fd);
+	return MAX(range.l_pid, 0);
+}
+
+/* ---- logs ---- */
+
+struct old_log {
+	struct timespec time;
+	char name[REGISTRY_MAX_NAME + 1];
+};
+
+static int is_made_up_log(const struct dirent *entry)
+{
+	const char *digits = entry->d_name + sizeof(made_up) - 1;
+
+	return !strncmp(entry->d_name, made_up, sizeof(made_up) - 1) &&
+	       strspn(digits, "0123456789") &&
+	       !strcmp(digits + strspn(digits, "0123456789"), log_suffix);
+}
+
+static int latest_first(const void *a, const void *b)
+{
+	const struct timespec *x = &((const struct old_log *)a)->time;
+	const struct timespec *y = &((const struct old_log *)b)->time;
+
+	if (x->tv_sec != y->tv_sec)
+		return x->tv_sec < y->tv_sec ? 1 : -1;
+	return x->tv_nsec < y->tv_nsec ? 1 : x->tv_nsec > y->tv_nsec ? -1 : 0;
+}
+
+static void remove_logs(const char *name)
+{
+	char path[REGISTRY_MAX_PATH];
+
+	for (int older = 0; older < 2; older++)
+		if (registry_log_path(name, older, path, sizeof(path), NULL) == 0)
+			unlink(path);
+}
+
+/* Of VMs that have ended; how many. */
+static unsigned int find_logs(
+	const char *dir, int fd, struct dirent *const *entries, int n, struct old_log *logs)
+{
+	unsigned int num = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct old_log *log = &logs[num];
+		char path[REGISTRY_MAX_PATH + sizeof(entries[i]->d_name)];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
+		snprintf(log->name, sizeof(log->name), "%.*s",
+			(int)strcspn(entries[i]->d_name, "."), entries[i]->d_name);
+		if (lstat(path, &st) < 0 || is_locked(fd, log->name))
+			continue;
+		log->time = st.st_mtim;
+		num++;
+	}
+	return num;
+}
+
+void registry_tidy_logs(void)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct dirent **entries;
+	struct old_log *logs;
+	unsigned int num = 0;
+	int fd, n;
+
+	if (registry_path(dir, sizeof(dir), NULL) < 0)
+		return;
+	fd = open_locks(dir, false, NULL);
+	if (fd < 0)
+		return;
+	n = scandir(dir, &entries, is_made_up_log, NULL);
+	logs = n > REGISTRY_KEEP_LOGS ? calloc((size_t)n, sizeof(*logs)) : NULL;
+	if (logs)
+		num = find_logs(dir, fd, entries, n, logs);
+	if (num > REGISTRY_KEEP_LOGS)
+		qsort(logs, num, sizeof(*logs), latest_first);
+	for (unsigned int i = REGISTRY_KEEP_LOGS; i < num; i++)
+		clean(fd, logs[i].name, remove_logs);
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	if (n >= 0)
+		free(entries);
+	free(logs);
+	close(fd);
 }

@@ -207,6 +207,88 @@ static void directory_removed(void **state)
 	assert_int_equal(stat(second.address.sun_path, &st), -1);
 }
 
+/* The locks go, and the VM is there all the same, for those who look and those who want its name.
+ */
+static void locks_removed(void **state)
+{
+	struct registry first, second;
+	char path[128];
+	struct error err;
+	struct stat st;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(registry_claim(&first, "web", &err), 0);
+	assert_int_equal(
+		bind(fd, (const struct sockaddr *)&first.address, sizeof(first.address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	snprintf(path, sizeof(path), "%s/bantam/locks", base);
+	assert_int_equal(unlink(path), 0);
+	assert_string_equal(running(), "web ");
+	assert_true(registry_is_running("web"));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(registry_claim(&second, "web", &err), -EBUSY);
+		assert_non_null(strstr(err.text, "locks was removed"));
+		assert_int_equal(second.lock_fd, -1);
+		assert_string_equal(running(), "web ");
+	}
+	close(fd);
+	assert_string_equal(running(), "");
+	assert_int_equal(stat(first.address.sun_path, &st), -1);
+	assert_int_equal(registry_claim(&second, "web", &err), 0);
+	registry_release(&second);
+	registry_release(&first);
+}
+
+static void make_log(const char *name, const char *suffix, int age)
+{
+	const struct timespec times[2] = {{.tv_sec = 1000 - age}, {.tv_sec = 1000 - age}};
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/bantam/%s%s", base, name, suffix);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(futimens(fd, times), 0);
+	close(fd);
+}
+
+static bool has_log(const char *name, const char *suffix)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/bantam/%s%s", base, name, suffix);
+	return access(path, F_OK) == 0;
+}
+
+/* Those of VMs that were named stay, and of those that run. */
+static void logs_pile_up(void **state)
+{
+	static const char *const others[] = {"vm", "vmware", "web", "vm1a", "vm7777"};
+	struct registry registry;
+	struct error err;
+	char name[32];
+
+	(void)state;
+	assert_int_equal(registry_claim(&registry, "vm7777", &err), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++)
+		make_log(others[i], ".log", 999);
+	for (int i = 0; i < REGISTRY_KEEP_LOGS + 3; i++) {
+		snprintf(name, sizeof(name), "vm%d", 1000 + i);
+		make_log(name, ".log", i);
+		make_log(name, ".log.1", i);
+	}
+	registry_tidy_logs();
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++)
+		assert_true(has_log(others[i], ".log"));
+	for (int i = 0; i < REGISTRY_KEEP_LOGS + 3; i++) {
+		snprintf(name, sizeof(name), "vm%d", 1000 + i);
+		assert_int_equal(has_log(name, ".log"), i < REGISTRY_KEEP_LOGS);
+		assert_int_equal(has_log(name, ".log.1"), i < REGISTRY_KEEP_LOGS);
+	}
+	registry_release(&registry);
+}
+
 /* Nobody who removes old files shall remove that of the locks. */
 static void locks_last(void **state)
 {
@@ -275,6 +357,8 @@ int main(void)
 		TEST(left_behind),
 		TEST(while_it_is_cleaned),
 		TEST(directory_removed),
+		TEST(locks_removed),
+		TEST(logs_pile_up),
 		TEST(locks_last),
 		TEST(of_another_user),
 		TEST(bad_directories),
