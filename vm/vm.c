@@ -359,7 +359,7 @@ static void announce_end(struct vm *vm, enum vm_end end)
 		vm_happened(vm, CONTROL_POWEROFF, end_cause(end));
 		break;
 	case VM_END_REBOOT:
-		vm_happened(vm, CONTROL_REBOOT, end_cause(end));
+		vm_happened(vm, CONTROL_REBOOT, vm->reset_by ? vm->reset_by : end_cause(end));
 		break;
 	case VM_END_PANIC:
 		vm_happened(vm, CONTROL_PANIC, panic_cause(vm));
@@ -386,9 +386,9 @@ static bool came_up(const struct vm *vm)
  */
 static bool starts_again(struct vm *vm, enum vm_end *end)
 {
-	const bool by_person = vm->reset_by_person;
+	const bool by_person = vm->reset_by;
 
-	vm->reset_by_person = false;
+	vm->reset_by = NULL;
 	if (boot_guard_again(&vm->guard, now_ns(vm), by_person || came_up(vm)))
 		return true;
 	log_msg(vm->log, LOG_ERROR,
@@ -424,7 +424,12 @@ static enum end_action answer_end(struct vm *vm, enum vm_end *end)
 /* The end of a guest that stays as it is: it can be looked at, go on, be reset or ended. */
 static void pause_at_end(struct vm *vm, enum vm_end end)
 {
-	log_msg(vm->log, LOG_INFO, "paused; Ctrl-A x quits, Ctrl-A r resets");
+	if (vm->terminal)
+		log_msg(vm->log, LOG_INFO, "paused; Ctrl-A x quits, Ctrl-A r resets");
+	else
+		log_msg(vm->log, LOG_INFO,
+			"paused; `bantam stop %s` ends it, `bantam reset` resets it",
+			vm->registry.name);
 	vm_pause(vm, end_cause(end));
 	vm->paused_by_end = true;
 }
@@ -438,6 +443,8 @@ static enum end_action answer_paused(struct vm *vm, enum vm_end *end)
 	/* Who wants it gone counts more than who wants it reset at the same moment. */
 	if (vm->order != VM_END_NONE)
 		*end = vm->order;
+	if (*end == VM_END_REBOOT)
+		announce_end(vm, *end);
 	report_end(vm, *end);
 	return *end == VM_END_REBOOT ? END_RESTART : END_EXIT;
 }
@@ -487,7 +494,7 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 /* A guest that reboots while somebody pauses it: the next boot waits to be resumed. */
 static bool was_pausing(const struct vm *vm)
 {
-	return vm->paused && !vm->paused_by_end && !vm->paused_by_dump && !vm->reset_by_person;
+	return vm->paused && !vm->paused_by_end && !vm->paused_by_dump && !vm->reset_by;
 }
 
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)

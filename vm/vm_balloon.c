@@ -154,7 +154,8 @@ static void start_balloon(struct control_job *job, void *opaque)
 	struct asking *asking;
 
 	if (!balloon) {
-		control_fail(job, -ENODEV, "it has no balloon: it was started without --balloon");
+		control_fail(
+			job, -EOPNOTSUPP, "it has no balloon: it was started without --balloon");
 		return;
 	}
 	if (set_target(job, vm, balloon) < 0)

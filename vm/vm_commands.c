@@ -71,7 +71,9 @@ static void start_stop(struct control_job *job, void *opaque)
 	int rc;
 
 	/* A guest that stands still hears no button. */
-	rc = job->args[STOP_FORCE].number || vm->paused_by_end ? 0 : vm_resume(vm, false, &err);
+	rc = job->args[STOP_FORCE].number || vm->paused_by_end
+		     ? 0
+		     : vm_resume(vm, false, "command", &err);
 	if (rc < 0 && rc != -EBUSY) {
 		control_fail(job, rc, "%s", err.text);
 		return;
@@ -118,7 +120,7 @@ static void start_reset(struct control_job *job, void *opaque)
 {
 	struct vm *vm = opaque;
 
-	vm->reset_by_person = true;
+	vm->reset_by = "command";
 	vm_request_end(opaque, VM_END_REBOOT);
 	control_done(job);
 }
@@ -147,7 +149,7 @@ static void pause_in_vain(void *opaque)
 	snprintf(name, sizeof(name), "%s", busy);
 	/* The event that follows is this job's own doing. */
 	job->state = NULL;
-	rc = vm_resume(vm, false, &err);
+	rc = vm_resume(vm, false, "disk", &err);
 	control_fail(job, -ETIMEDOUT, "%s does not finish what it is doing; %s%s", name,
 		rc < 0 ? "the guest stays paused: " : "the guest goes on", rc < 0 ? err.text : "");
 }
@@ -186,7 +188,7 @@ static void start_resume(struct control_job *job, void *opaque)
 {
 	struct vm *vm = opaque;
 	struct error err = {""};
-	int rc = vm_resume(vm, job->args[RESUME_CATCH_UP].number, &err);
+	int rc = vm_resume(vm, job->args[RESUME_CATCH_UP].number, "command", &err);
 
 	if (rc < 0) {
 		control_fail(job, rc, "%s", err.text);

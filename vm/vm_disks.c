@@ -6,6 +6,7 @@
 
 #include "vm/core/error.h"
 #include "vm/machine/disks.h"
+#include "vm/machine/nets.h"
 #include "vm_hotplug.h"
 
 static void start_list(struct control_job *job, void *opaque)
@@ -43,6 +44,12 @@ static const struct control_field add_fields[] = {
 	[ADD_FILE_AGAIN] = {"file_again", CONTROL_FD, true},
 };
 
+/* -EBUSY says that the VM cannot do it now; this is the file's. */
+static int in_use(int rc)
+{
+	return rc == -EBUSY ? -ETXTBSY : rc;
+}
+
 /* The index of the new disk, or -errno with a line. */
 static int add(struct vm *vm, const struct control_value *args, struct error *err)
 {
@@ -50,10 +57,12 @@ static int add(struct vm *vm, const struct control_value *args, struct error *er
 	struct disk_config disk;
 	int rc = config_parse_disk(args[ADD_SPEC].text, &disk, err), index;
 
+	if (!rc && disk.id && nets_find(vm->nets, disk.id) >= 0)
+		rc = error_set(err, -EEXIST, "network %s: there is one of that id", disk.id);
 	index = rc < 0 ? rc : disks_add(vm->disks, &disk, fds, err);
 	if (index < 0) {
 		free(disk.copy);
-		return index;
+		return in_use(index);
 	}
 	rc = machine_add(vm->machine, MACHINE_DISK, (unsigned int)index, err);
 	if (rc < 0)
@@ -103,7 +112,7 @@ static int swap(
 	rc = disks_open_other(vm->disks, index, name, fds, &blk, err);
 	if (rc < 0) {
 		free(name);
-		return rc;
+		return in_use(rc);
 	}
 	rc = machine_swap_disk(vm->machine, index, blk, name);
 	if (rc == 0) {

@@ -65,7 +65,7 @@ static void free_dump(struct vm_dump *dump)
 static void go_on(struct vm *vm)
 {
 	struct error err;
-	const int rc = vm->paused_by_dump ? vm_resume(vm, false, &err) : 0;
+	const int rc = vm->paused_by_dump ? vm_resume(vm, false, "dump", &err) : 0;
 
 	if (rc < 0 && rc != -EBUSY)
 		log_msg(vm->log, LOG_ERROR, "the VM stays paused after its dump: %s", err.text);

@@ -49,7 +49,7 @@ static void on_console_command(void *opaque, enum console_command command)
 		vm_order_end(vm, VM_END_QUIT);
 		break;
 	case CONSOLE_RESET:
-		vm->reset_by_person = true;
+		vm->reset_by = "console";
 		vm_request_end(vm, VM_END_REBOOT);
 		break;
 	case CONSOLE_POWER_BUTTON:

@@ -45,7 +45,7 @@ static void start_sysrq(struct control_job *job, void *opaque)
 		return;
 	}
 	if (vm->config->console == CONSOLE_VIRTIO) {
-		control_fail(job, -ENODEV,
+		control_fail(job, -EOPNOTSUPP,
 			"its console is a virtio one, which has no break: SysRq takes a serial "
 			"one");
 		return;
@@ -61,7 +61,7 @@ static void start_sysrq(struct control_job *job, void *opaque)
 		control_fail(job, -EAGAIN, "the guest does not listen on its serial port");
 		break;
 	default:
-		control_fail(job, -ENODEV, "it has no serial port");
+		control_fail(job, -EOPNOTSUPP, "it has no serial port");
 	}
 }
 

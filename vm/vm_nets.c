@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vm/core/error.h"
+#include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
 #include "vm_hotplug.h"
 
@@ -59,7 +60,8 @@ static const struct control_field add_fields[ADD_TAP + ADD_MAX_TAPS] = {
 };
 
 /* Numbers of descriptors are the client's; what has come with them counts. */
-static int parse(const struct control_value *args, struct net_config *net, struct error *err)
+static int parse(const struct control_value *args, const struct disks *disks,
+	struct net_config *net, struct error *err)
 {
 	int rc = config_parse_net(args[ADD_SPEC].text, net, err);
 
@@ -67,6 +69,8 @@ static int parse(const struct control_value *args, struct net_config *net, struc
 		return rc;
 	if (net->kind == NET_NONE)
 		return error_set(err, -EINVAL, "--net: none is no network to add");
+	if (net->id && disks_find(disks, net->id) >= 0)
+		return error_set(err, -EEXIST, "disk %s: there is one of that id", net->id);
 	if (net->script)
 		return error_set(
 			err, -EINVAL, "--net: a script cannot be run for one that is added");
@@ -86,7 +90,7 @@ static int parse(const struct control_value *args, struct net_config *net, struc
 static int add(struct vm *vm, struct control_value *args, struct error *err)
 {
 	struct net_config net;
-	int rc = parse(args, &net, err), index;
+	int rc = parse(args, vm->disks, &net, err), index;
 
 	index = rc < 0 ? rc : nets_add(vm->nets, &net, err);
 	if (index < 0) {

@@ -57,7 +57,7 @@ void vm_pause(struct vm *vm, const char *cause)
 	look_at_disks(vm);
 }
 
-int vm_resume(struct vm *vm, bool catch_up, struct error *err)
+int vm_resume(struct vm *vm, bool catch_up, const char *cause, struct error *err)
 {
 	int rc;
 
@@ -79,7 +79,7 @@ int vm_resume(struct vm *vm, bool catch_up, struct error *err)
 	}
 	stop_draining(vm);
 	vm->paused = vm->paused_by_end = vm->paused_by_dump = false;
-	vm_happened(vm, CONTROL_RESUMED, NULL);
+	vm_happened(vm, CONTROL_RESUMED, cause);
 	return 0;
 }
 

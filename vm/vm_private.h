@@ -87,9 +87,9 @@ struct vm {
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
 	enum vm_end order;
-	unsigned int stops; /* commands that wait for the end, whatever --on-poweroff says */
-	bool forced;	    /* one of them lost its patience */
-	bool reset_by_person;
+	unsigned int stops;   /* commands that wait for the end, whatever --on-poweroff says */
+	bool forced;	      /* one of them lost its patience */
+	const char *reset_by; /* a person's "command" or "console", which counts; NULL: nobody */
 
 	_Atomic int end;		 /* enum vm_end, the first request */
 	_Atomic bool ending;		 /* the vCPUs shall leave */
@@ -121,12 +121,12 @@ int vm_start_vcpus(struct vm *vm, struct error *err);
 /*
  * Stops everything of the guest, resumably; twice is once. What disks have begun is not waited for:
  * until it is done, vm->draining is set, and then CONTROL_PAUSED comes, at once if there was
- * nothing. Resume lets time stand still for the guest, or with catch_up not. -EBUSY when an end is
- * under way, which has stopped it for good; otherwise it stays paused on failure. Main thread,
- * between vm_start_vcpus and the end.
+ * nothing. Causes are static, and the events'. Resume lets time stand still for the guest, or with
+ * catch_up not. -EBUSY when an end is under way, which has stopped it for good; otherwise it stays
+ * paused on failure. Main thread, between vm_start_vcpus and the end.
  */
 void vm_pause(struct vm *vm, const char *cause);
-int vm_resume(struct vm *vm, bool catch_up, struct error *err);
+int vm_resume(struct vm *vm, bool catch_up, const char *cause, struct error *err);
 /* For a machine that is about to go: what pause did to the host's side. */
 void vm_forget_pause(struct vm *vm);
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from test_control import NO_VM, up, verb
-from tiny import OK, USAGE, Bantam
+from tiny import HOST, OK, USAGE, Bantam
 
 MIB = 1 << 20
 
@@ -125,3 +125,47 @@ def test_ids(bantam: Bantam, tmp_path: Path) -> None:
     with bantam.start("spin.long", "--name", "web", "-d", f"{a},id=disk1", "-d", f"{b}"):
         up(bantam, "web")
         assert [disk["id"] for disk in disks(bantam, "web")] == ["disk1", "disk2"]
+
+
+def test_ids_of_disks_and_cards(bantam: Bantam, tmp_path: Path) -> None:
+    """One id is one device's."""
+    a = sparse(tmp_path / "a", MIB)
+    for words, says in (
+        (["-d", f"{a},id=x", "-n", "user,id=x"], b"'x' is the id of a disk"),
+        (["-d", f"{a},id=net0"], b"'net0' is what the other devices are called"),
+        (["-n", "user,id=disk7"], b"'disk7' is what the other devices are called"),
+    ):
+        run = bantam.run("spin.long", *words)
+        assert run.returncode == USAGE and says in run.stderr, run
+    with bantam.start("spin.long", "--name", "web", "-d", f"{a},id=x", "-n", "user,id=y"):
+        up(bantam, "web")
+        b = sparse(tmp_path / "b", MIB)
+        run = bantam.command("disk", "add", "web", f"{b},id=y")
+        assert run.returncode == USAGE and b"network y: there is one of that id" in run.stderr
+        run = bantam.command("net", "add", "web", "user,id=x")
+        assert run.returncode == USAGE and b"disk x: there is one of that id" in run.stderr
+
+
+def test_statuses(bantam: Bantam, tmp_path: Path) -> None:
+    """2 for what was named, 1 for what the VM cannot do, 7 for no VM."""
+    a, b = sparse(tmp_path / "a", MIB), sparse(tmp_path / "b", MIB)
+    with bantam.start("spin.long", "--name", "web", "-d", str(a)):
+        up(bantam, "web")
+        for words, status in (
+            (["disk", "add", "web", a], USAGE),
+            (["disk", "swap", "web", "disk0", a], USAGE),
+            (["disk", "remove", "web", "disk9"], USAGE),
+            (["disk", "resize", "web", "disk9"], USAGE),
+            (["net", "link", "web", "net9", "up"], USAGE),
+            (["limit", "web", "disk9"], USAGE),
+            (["dump", "web", a], USAGE),
+            (["dump", "web", tmp_path / "none" / "core"], USAGE),
+            (["dump", "web", tmp_path], USAGE),
+            (["wait", "--event", "tea", "web"], USAGE),
+            (["net", "add", "web", "tap,fd=999"], USAGE),
+            (["disk", "add", "web", b], HOST),
+            (["balloon", "web"], HOST),
+            (["balloon", "none"], NO_VM),
+        ):
+            run = bantam.command(*map(str, words))
+            assert run.returncode == status and run.stderr.count(b"\n") == 1, (words, run)

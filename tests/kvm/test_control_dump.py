@@ -152,7 +152,7 @@ def test_dump(bantam: Bantam, tmp_path: Path) -> None:
             assert file.read(len(program)) == program
         # What is there is left alone, and so is the VM.
         assert "is there already" in refused(bantam, USAGE, "dump", "web", str(core))
-        refused(bantam, HOST, "dump", "web", str(tmp_path / "no" / "core"))
+        refused(bantam, USAGE, "dump", "web", str(tmp_path / "no" / "core"))
         refused(bantam, NO_VM, "dump", "tea", str(tmp_path / "tea"))
         assert not (tmp_path / "tea").exists()
 

@@ -155,3 +155,12 @@ def test_metrics(bantam: Bantam, tmp_path: Path) -> None:
 def test_refused(bantam: Bantam, tmp_path: Path, options: list[str], says: bytes) -> None:
     run = bantam.run("spin.long", *options, cwd=tmp_path)
     assert run.returncode == USAGE and says in run.stderr, run.stderr
+
+
+@pytest.mark.parametrize("option", ["--events", "--metrics"])
+@pytest.mark.parametrize("value", ["-1", "-", "--json"])
+def test_what_is_no_file(bantam: Bantam, tmp_path: Path, option: str, value: str) -> None:
+    """No file of that name is made."""
+    run = bantam.run("spin.long", option, value, cwd=tmp_path)
+    assert run.returncode == USAGE and b"is no file" in run.stderr
+    assert not (tmp_path / value).exists()

@@ -133,12 +133,14 @@ def test_stat_for_a_person(bantam: Bantam, image: str) -> None:
         assert watch.wait(LIMIT) == NO_VM
     assert bantam.command("stat", "web").returncode == NO_VM
     assert bantam.command("stat").returncode == USAGE
-    assert bantam.command("stat", "--interval", "x", "web").returncode in (USAGE, NO_VM)
+    assert bantam.command("stat", "--interval", "x", "web").returncode == USAGE
 
 
 def test_prometheus(bantam: Bantam, image: str) -> None:
     with bantam.start("spin.long", "--name", "web", "-d", image, "-n", "user"):
         up(bantam, "web")
+        run = bantam.command("stat", "--prometheus", "--json", "web")
+        assert run.returncode == USAGE and b"--json does not go with --prom" in run.stderr
         text = verb(bantam, "stat", "--prometheus", "web")
         seen, current = set(), None
         for line in text.splitlines():
@@ -178,7 +180,8 @@ def test_limit(bantam: Bantam, image: str) -> None:
         assert stat(bantam)["nets"][0]["limit"] == want
         verb(bantam, "limit", "web", "net0", "off")
         verb(bantam, "limit", "web", "disk0", "iops=0", "iops-burst=0")
-        assert verb(bantam, "limit", "web", "net0") == ""
+        assert verb(bantam, "limit", "web", "net0") == "no limits\n"
+        assert verb(bantam, "limit", "--json", "web", "net0") == "{}\n"
         assert verb(bantam, "limit", "web", "disk0") == f"bandwidth={2 << 20}\n"
 
 
@@ -201,10 +204,10 @@ def test_limit_by_any_id(bantam: Bantam, image: str) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (["disk1", "iop=5"], 1, b"no device 'disk1'"),
-        (["disk1", "iops=5"], 1, b"no device 'disk1'"),
-        (["disk", "iops=5"], 1, b"no device 'disk'"),
-        (["net0", "rx-pps=5"], 1, b"no device 'net0'"),
+        (["disk1", "iop=5"], USAGE, b"no device 'disk1'"),
+        (["disk1", "iops=5"], USAGE, b"no device 'disk1'"),
+        (["disk", "iops=5"], USAGE, b"no device 'disk'"),
+        (["net0", "rx-pps=5"], USAGE, b"no device 'net0'"),
         (["disk0", "iop=5"], USAGE, b"unknown key 'iop=5'"),
         (["disk0", "iops=5", "off"], USAGE, b"unknown key 'off'"),
         (["disk0", "iops-burst=5"], USAGE, b"a burst of operations without a limit"),
@@ -220,7 +223,7 @@ def test_limits_refused(
         up(bantam, "web")
         run = bantam.command("limit", "web", *words)
         assert run.returncode == status and says in run.stderr
-        assert verb(bantam, "limit", "web", "disk0") == ""
+        assert verb(bantam, "limit", "web", "disk0") == "no limits\n"
 
 
 def test_limit_on_the_wire(bantam: Bantam, image: str) -> None:

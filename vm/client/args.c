@@ -29,6 +29,23 @@ static int take(
 	return 0;
 }
 
+/* Whether or not there is such a VM. */
+static int check_values(const struct client_args *args, struct error *err)
+{
+	uint64_t ms;
+	int rc = 0;
+
+	if (args->given[OPT_TIMEOUT])
+		rc = client_parse_seconds(OPT_TIMEOUT, args->values[OPT_TIMEOUT], &ms, err);
+	if (!rc && args->given[OPT_INTERVAL])
+		rc = client_parse_interval(args->values[OPT_INTERVAL], &ms, err);
+	if (!rc && args->given[OPT_JSON] && args->given[OPT_PROMETHEUS])
+		rc = error_set(err, -EINVAL, "--json does not go with --prometheus");
+	if (!rc && args->given[OPT_JSON] && args->given[OPT_QUIET])
+		rc = error_set(err, -EINVAL, "--json does not go with --quiet");
+	return rc;
+}
+
 int client_parse(struct client_args *args, enum verb verb, int argc, char **argv, unsigned int min,
 	unsigned int max)
 {
@@ -49,6 +66,8 @@ int client_parse(struct client_args *args, enum verb verb, int argc, char **argv
 	if (!rc && args->num_operands < min)
 		rc = error_set(&err, -EINVAL, "bantam %s needs more: bantam %s [OPTION]... %s",
 			argv[0], argv[0], verb_spec(verb)->operand);
+	if (!rc)
+		rc = check_values(args, &err);
 	return rc < 0 ? client_complain(&err, EXIT_USAGE) : -1;
 }
 

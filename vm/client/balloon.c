@@ -2,6 +2,7 @@
 /* `bantam balloon`: the target as it is, or a new one; and what the guest says of its memory. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client.h"
 #include "vm/client/verbs.h"
@@ -41,11 +42,16 @@ static void print_guest(const json_t *guest)
 		putchar('\n');
 }
 
+/* Whole ones mostly, but a person may ask for 1.5M. */
+static double mib(const json_t *answer, const char *key)
+{
+	return (double)json_integer_value(json_object_get(answer, key)) / (double)MiB;
+}
+
 static void print_answer(const json_t *answer)
 {
-	printf("target %lld MiB, actual %lld MiB\n",
-		json_integer_value(json_object_get(answer, "target")) / (long long)MiB,
-		json_integer_value(json_object_get(answer, "actual")) / (long long)MiB);
+	printf("target %.10g MiB, actual %.10g MiB\n", mib(answer, "target"),
+		mib(answer, "actual"));
 	print_guest(json_object_get(answer, "guest"));
 }
 
@@ -65,9 +71,12 @@ static int balloon(const struct client_args *args, const char *name, json_t *val
 		json_decref(values);
 		return client_complain(&err, client_exit_code(rc));
 	}
-	client_set_timeout(client, ms);
+	client_set_timeout(client, ms || args->given[OPT_WAIT] ? ms : CLIENT_ANSWER_MS);
 	rc = client_call(client, "balloon", values, &answer, &err);
 	client_close(client);
+	if (rc == -ETIMEDOUT && args->given[OPT_WAIT] && !strstr(err.text, "stopped"))
+		error_set(&err, rc, "%s: the balloon has not reached its target within %g s", name,
+			(double)ms / 1000);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));
 	if (args->given[OPT_JSON]) {

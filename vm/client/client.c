@@ -164,6 +164,29 @@ static int read_line(struct client *client, json_t **ret, struct error *err)
 	return 0;
 }
 
+int client_blame(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case -EEXIST:
+	case -EISDIR:
+	case -ENOTDIR:
+	case -ELOOP:
+	case -EBUSY:
+	case -ETXTBSY:
+	case -EADDRINUSE:
+	case -EADDRNOTAVAIL:
+		return -EINVAL;
+	default:
+		return rc;
+	}
+}
+
 static int refused(const struct client *client, const json_t *error, struct error *err)
 {
 	const char *text = json_string_value(json_object_get(error, "text"));
@@ -173,6 +196,8 @@ static int refused(const struct client *client, const json_t *error, struct erro
 	for (int e = 1; code && e < 134; e++)
 		if (strerrorname_np(e) && !strcmp(strerrorname_np(e), code))
 			rc = -e;
+	/* That the VM is busy says nothing of what it was asked for. */
+	rc = rc == -EBUSY ? rc : client_blame(rc);
 	return error_set(err, rc, "%s: %s", client->name, text ? text : "refused");
 }
 
@@ -202,9 +227,10 @@ static int greeting(struct client *client, struct error *err)
 	if (rc < 0)
 		return rc;
 	error = json_object_get(line, "error");
-	if (error)
+	if (error) {
 		rc = refused(client, error, err);
-	else if (json_integer_value(json_object_get(line, "protocol")) != SERVER_PROTOCOL)
+		rc = rc == -EBUSY ? -ENOTCONN : -EPERM;
+	} else if (json_integer_value(json_object_get(line, "protocol")) != SERVER_PROTOCOL) {
 		rc = error_set(err, -EPROTO,
 			"%s: it was started by another version of bantam (%s), which this one (%s) "
 			"cannot talk to",
@@ -213,6 +239,7 @@ static int greeting(struct client *client, struct error *err)
 				? json_string_value(json_object_get(line, "bantam"))
 				: "unknown",
 			BANTAM_VERSION);
+	}
 	json_decref(line);
 	return rc;
 }

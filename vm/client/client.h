@@ -88,6 +88,11 @@ void client_interrupt_by(struct client *client, int fd);
 /* Waits until the VM has hung up, that is its process has let go of the name. */
 void client_wait_gone(struct client *client);
 
+/*
+ * -EINVAL for errors that lie in what a command names (a file that is not there, or in use; a
+ * device that the VM has not); rc for others. What a VM refuses has gone through it.
+ */
+int client_blame(int rc);
 /* The exit code for what connect, call or read failed with. */
 int client_exit_code(int rc);
 

@@ -41,10 +41,9 @@ static int call(struct client *client, const char *command, json_t *args, const 
 
 /* ---- files ---- */
 
-/* What was named is at fault, and not the VM: whatever errno is, that is how the verb ends. */
 static int open_error(const char *path, struct error *err)
 {
-	return error_set(err, -EINVAL, "%s: %s", path, strerror(errno));
+	return error_set_errno(err, -errno, "%s", path);
 }
 
 /* Twice, as a disk wants it; a block device exclusively at first, as mounts do it. */
@@ -52,6 +51,7 @@ static int open_file(const char *path, bool read_only, int fds[2], struct error 
 {
 	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR);
 	struct stat st;
+	int rc;
 
 	if (stat(path, &st) < 0)
 		return open_error(path, err);
@@ -63,9 +63,9 @@ static int open_file(const char *path, bool read_only, int fds[2], struct error 
 	fds[1] = open(path, flags);
 	if (fds[1] >= 0)
 		return 0;
-	open_error(path, err);
+	rc = open_error(path, err);
 	close(fds[0]);
-	return -EINVAL;
+	return rc;
 }
 
 static void close_all(const int *fds, unsigned int num)
@@ -119,7 +119,7 @@ static int add_disk(
 	if (!rc)
 		rc = open_file(disk.path, disk.read_only, fds, err);
 	free(disk.copy);
-	return rc < 0 ? rc
+	return rc < 0 ? client_blame(rc)
 		      : call_with_file(client, "disk-add", json_pack("{s:s}", "disk", spec), fds,
 				result, err);
 }
@@ -133,7 +133,7 @@ static int swap_disk(
 	/* Whether the disk is read-only, the VM knows. */
 	if (rc == -EACCES || rc == -EROFS || rc == -EPERM)
 		rc = open_file(path, true, fds, err);
-	return rc < 0 ? rc
+	return rc < 0 ? client_blame(rc)
 		      : call_with_file(client, "disk-swap",
 				json_pack("{s:s, s:s}", "id", args->operands[DEVICE], "name", path),
 				fds, result, err);
@@ -261,7 +261,7 @@ static int add_net(
 	if (!rc && net.num_fds > SERVER_MAX_FDS)
 		rc = error_set(err, -EINVAL, "--net: %u descriptors are too many", net.num_fds);
 	if (!rc)
-		rc = open_taps(&net, &opened, err);
+		rc = client_blame(open_taps(&net, &opened, err));
 	if (!rc) {
 		rc = send_net(client, spec, &net, result, err);
 		if (opened)

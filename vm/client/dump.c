@@ -118,7 +118,7 @@ static int dump(const struct client_args *args, struct client *client)
 		return client_complain(&err, EXIT_HOST);
 	fd = create(args->operands[1], &err);
 	if (fd < 0)
-		code = client_complain(&err, fd == -EEXIST ? EXIT_USAGE : EXIT_HOST);
+		code = client_complain(&err, client_exit_code(client_blame(fd)));
 	else
 		code = dump_to(client, args, fd);
 	close(signals);

@@ -119,6 +119,8 @@ static void print(const struct client_args *args, json_t *now)
 	}
 	if (args->num_operands > 2)
 		return;
+	if (!json_object_size(now))
+		printf("no limits\n");
 	json_object_foreach(now, key, value)
 		printf("%s=%lld\n", key, (long long)json_integer_value(value));
 }

@@ -8,6 +8,16 @@
 #include "config_private.h"
 #include "vm/core/error.h"
 
+/* An option that stands in the file's place, or a number. */
+static int check_file(const char *option, const char *value, struct error *err)
+{
+	return *value != '-'
+		       ? 0
+		       : error_set(err, -EINVAL,
+				 "%s: '%s' is no file%s; './%s' would be one of that name", option,
+				 value, strcmp(option, "--events") ? "" : " or descriptor", value);
+}
+
 int config_set_events(struct config *config, const char *value, struct error *err)
 {
 	uint64_t fd;
@@ -18,6 +28,8 @@ int config_set_events(struct config *config, const char *value, struct error *er
 			return error_set(
 				err, -EINVAL, "--events: '%s' is not a descriptor's number", value);
 		config->events_fd = (int)fd;
+	} else if (check_file("--events", value, err) < 0) {
+		return -EINVAL;
 	}
 	return config_set_text(&config->events, OPT_EVENTS, value, err);
 }
@@ -57,6 +69,7 @@ int config_set_metrics(struct config *config, const char *value, struct error *e
 	config->metrics = config_next_part(&rest);
 	if (!*config->metrics)
 		return error_set(err, -EINVAL, "--metrics needs a file: --metrics FILE[,...]");
+	rc = check_file("--metrics", config->metrics, err);
 	while (!rc && (part = config_next_part(&rest)))
 		rc = config_set_key("--metrics", part, keys, ARRAY_SIZE(keys), config,
 			" (a comma in the file's name is written twice)", err);

@@ -265,6 +265,17 @@ static int check_nets(const struct config *config, struct error *err)
 	return 0;
 }
 
+/* Of two disks, or two cards, it is found when they are opened. */
+static int check_ids(const struct config *config, struct error *err)
+{
+	for (unsigned int i = 0; i < config->num_disks; i++)
+		for (unsigned int j = 0; config->disks[i].id && j < config->num_nets; j++)
+			if (config->nets[j].id && !strcmp(config->disks[i].id, config->nets[j].id))
+				return error_set(err, -EINVAL,
+					"--net: id: '%s' is the id of a disk", config->nets[j].id);
+	return 0;
+}
+
 /*
  * Over PCI each device has a slot, and the host bridge has the first one; over MMIO there are so
  * many places.
@@ -341,6 +352,7 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_name(config->name, err);
 	r = r ? r : check_disks(config, err);
 	r = r ? r : check_nets(config, err);
+	r = r ? r : check_ids(config, err);
 	r = r ? r : check_ports(config, err);
 	r = r ? r : check_slots(config, err);
 	r = r ? r : check_balloon(config, err);

@@ -66,8 +66,24 @@ int config_parse_where(
 	return 0;
 }
 
+/* What devices are called whose id is not given; with another kind's it would not be one's own. */
+static const char *made_up_for(const char *id)
+{
+	static const char *const kinds[] = {"disk", "net"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const size_t len = strlen(kinds[i]);
+
+		if (!strncmp(id, kinds[i], len) && id[len] &&
+			strspn(id + len, "0123456789") == strlen(id + len))
+			return kinds[i];
+	}
+	return NULL;
+}
+
 int config_parse_id(const char *option, const char *value, const char **ret, struct error *err)
 {
+	const char *kind = made_up_for(value);
 	static const char ok[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	const size_t len = strlen(value);
@@ -77,6 +93,9 @@ int config_parse_id(const char *option, const char *value, const char **ret, str
 		return error_set(err, -EINVAL,
 			"%s: id: '%s' is not a word of up to %d letters, digits, '.', '_' and '-'",
 			option, value, CONFIG_MAX_DEVICE_ID);
+	if (kind && strcmp(kind, option + 2))
+		return error_set(err, -EINVAL, "%s: id: '%s' is what the other devices are called",
+			option, value);
 	*ret = value;
 	return 0;
 }

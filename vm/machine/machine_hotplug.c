@@ -106,14 +106,18 @@ static int no_hotplug(const struct machine *m, struct error *err)
 int machine_add(
 	struct machine *m, enum machine_device_kind kind, unsigned int index, struct error *err)
 {
-	uint32_t free_slots;
+	uint32_t empty, free_slots;
 	unsigned int slot;
 	int rc;
 
 	if (!m->hotplug)
 		return no_hotplug(m, err);
-	free_slots =
-		pci_hotplug_slots(m->hotplug) & ~slots_in_use(m) & ~pci_hotplug_asked(m->hotplug);
+	empty = pci_hotplug_slots(m->hotplug) & ~slots_in_use(m);
+	free_slots = empty & ~pci_hotplug_asked(m->hotplug);
+	if (!free_slots && empty)
+		return error_set(err, -ENOSPC,
+			"no slot is free: the guest has not let go of a device that was removed "
+			"by force; a reboot frees its slot");
 	if (!free_slots)
 		return error_set(err, -ENOSPC,
 			"no slot is free; --hotplug gives a VM more of them, and so does a reboot");
