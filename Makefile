@@ -180,6 +180,11 @@ $(O)/asan/bantam: $(O)/asan/main.o $(call archives,asan,$(ROOMS))
 	$(say) LD $@
 	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $< $(call linked,$(filter %.a,$^))
 
+# The same under ThreadSanitizer: `make kvm-tsan` has tiny guests run on it.
+$(O)/tsan/bantam: $(O)/tsan/main.o $(call archives,tsan,$(ROOMS))
+	$(say) LD $@
+	$(Q)$(CC) -pthread -fsanitize=thread -o $@ $< $(call linked,$(filter %.a,$^))
+
 # Each room, all of it, linked with what it may use and nothing else. $(ARROW_EXTRA) is for the
 # test of this: objects that are taken for the room's own.
 define arrow
@@ -271,6 +276,16 @@ kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(O)/dump_kernel $(GUEST_B
 		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
 		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
+# What commands do to running guests, with the threads that meet there under ThreadSanitizer: six
+# minutes. One test has no thread to spare for it.
+.PHONY: kvm-tsan
+kvm-tsan: $(O)/tsan/bantam $(GUEST_BINS)
+	$(Q)rm -rf $(O)/tsan/races && mkdir $(O)/tsan/races
+	$(Q)TSAN_OPTIONS=exitcode=0:log_path=$(abspath $(O))/tsan/races/of BANTAM=$(abspath $(O)/tsan/bantam) \
+		BANTAM_ASAN=$(abspath $(O)/tsan/bantam) BANTAM_GUESTS=$(abspath $(O)/guests) BANTAM_LARGE=2G \
+		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra -k 'not no_thread_to_resume_with' \
+		$(wildcard tests/kvm/test_control*.py) tests/kvm/test_hotplug.py tests/kvm/test_stat.py tests/kvm/test_console_verb.py
+	$(Q)! cat $(O)/tsan/races/of* 2>/dev/null
 
 # The fuzz targets, power cuts and boots, TORTURE_TIME seconds of them; totals stay in TORTURE_STATE.
 TORTURE_TESTS := $(filter %test_blk_durability %test_virtio_blk_durability,$(UNIT_BINS))
@@ -389,6 +404,7 @@ help:
 	@echo 'make guest-intel   the core of the guest tests on an emulated Intel host; INTEL="boot disk"'
 	@echo 'make kvm-unit-tests   the tests of kvm-unit-tests, built in KVM_UNIT_TESTS=DIR'
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
+	@echo 'make kvm-tsan   commands to tiny guests, under ThreadSanitizer'
 	@echo 'make fwts       the Firmware Test Suite in a guest'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=$(FUZZ_TIME) seconds each'
