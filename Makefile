@@ -73,15 +73,16 @@ uses.vm/help          := vm/core vcpu/cpuid vm/options vm/config
 uses.vm/control       := vm/core
 uses.vm/client        := vm/core devices/char devices/net vm/options vm/config vm/help vm/control vcpu/cpuid
 uses.vm/dump          := vm/core
+uses.vm/sandbox       := vm/core
 
 below_machine := vm/core $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
-uses.vm               := $(below_machine) vm/machine vm/control vm/dump
-uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm vm/client
+uses.vm               := $(below_machine) vm/machine vm/control vm/dump vm/sandbox
+uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm/sandbox vm vm/client
 
-ROOMS := $(below_machine) vm/machine vm/control vm/dump vm vm/client vm/cli
+ROOMS := $(below_machine) vm/machine vm/control vm/dump vm/sandbox vm vm/client vm/cli
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 # The archives of rooms: $(1) directory, $(2) rooms
@@ -135,6 +136,21 @@ all: $(O)/bantam
 GEN := $(patsubst loader/acpi/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/acpi/*.asl)))
 # Made by a pattern rule: without this, make removes them, and makes everything anew next time.
 .SECONDARY: $(GEN)
+
+# Lists of system calls become filters, by a program that runs here and now (tests/tools/make_filters.c).
+FILTERS     := $(addprefix vm/sandbox/lists/,base.list baseuser.list main.list vcpu.list disk.list net.list \
+	user.list dump.list guard.list janitor.list)
+FILTERS_GEN := $(O)/gen/sandbox_filters.h
+GEN         += $(FILTERS_GEN)
+$(O)/gen/make_filters: tests/tools/make_filters.c tests/tools/filters.awk include/vm/sandbox/slots.h \
+		$(sort $(wildcard vm/sandbox/lists/*.list))
+	$(say) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)awk -f tests/tools/filters.awk $(FILTERS) >$(O)/gen/filters.inc
+	$(Q)$(CC) -D_GNU_SOURCE -Iinclude -I$(O)/gen $(WARN) -o $@ $< -lseccomp
+$(FILTERS_GEN): $(O)/gen/make_filters
+	$(say) FILTERS $@
+	$(Q)$< >$@
 
 $(O)/gen/%.h: loader/acpi/%.asl include/vm/core/layout.h
 	$(say) IASL $<

@@ -156,8 +156,8 @@ static int open_payload(
 {
 	const struct image *image = &kernel->unpacked.image;
 	struct elf *elf = &kernel->elf;
-	int rc = unpack_payload(
-		config->kernel, &kernel->bz, config->cache_dir, &kernel->unpacked, err);
+	int rc = unpack_payload(config->kernel, &kernel->bz, config->cache_dir, config->keep,
+		&kernel->unpacked, err);
 
 	if (rc)
 		return rc;

@@ -3,9 +3,9 @@
  * What the host's kernel counts about a vCPU: KVM's own statistics (KVM_GET_STATS_FD, Linux 5.14;
  * kernel: Documentation/virt/kvm/api.rst, 4.133), and how long its thread waited for a CPU.
  *
- * Nobody who does not ask for them pays: the descriptors are opened by the first question. That is
- * done by the vCPU's thread, since an ioctl on a vCPU waits until KVM_RUN returns, and as it
- * alone is /proc/thread-self. Reading needs nobody.
+ * Nobody who does not ask for them pays: the descriptors are opened by the first question. KVM's is
+ * fetched by the vCPU's thread, since an ioctl on a vCPU waits until KVM_RUN returns; the other one
+ * is a file, which the main thread may open where the vCPU may not. Reading needs nobody.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,16 +41,39 @@ void vcpu_stats_open(struct vcpu *vcpu)
 {
 	if (vcpu->stats.kvm < 0)
 		vcpu->stats.kvm = ioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
-	if (vcpu->stats.sched < 0)
-		vcpu->stats.sched = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+}
+
+/* The kernel's number of a thread, which is in its clock (clock_getres(2)) without asking. */
+static int thread_id(pthread_t thread)
+{
+	clockid_t clock;
+
+	return pthread_getcpuclockid(thread, &clock) ? -1 : (int)~(clock >> 3);
+}
+
+/* openat alone, and so: it is all that the sandbox lets through. */
+static void open_sched(struct vcpu *vcpu)
+{
+	const int *tasks = vcpu->config.tasks_fd;
+	char path[64];
+
+	if (vcpu->stats.sched >= 0)
+		return;
+	snprintf(path, sizeof(path), "%s%d/schedstat",
+		tasks && *tasks >= 0 ? "" : "/proc/self/task/", thread_id(vcpu->thread));
+	vcpu->stats.sched = openat(tasks ? *tasks : -1, path, O_RDONLY | O_CLOEXEC);
+}
+
+void vcpu_stats_started(struct vcpu *vcpu)
+{
+	if (vcpu->wants_stats)
+		open_sched(vcpu);
 }
 
 /* "RAN WAITED TIMESLICES" in ns; 0 where there is nothing. */
-static uint64_t waited_ns(const struct vcpu *vcpu)
+static uint64_t waited_ns(char *text, ssize_t n)
 {
-	char text[128];
 	unsigned long long ran, waited;
-	const ssize_t n = pread(vcpu->stats.sched, text, sizeof(text) - 1, 0);
 
 	if (n <= 0)
 		return 0;
@@ -58,10 +81,14 @@ static uint64_t waited_ns(const struct vcpu *vcpu)
 	return sscanf(text, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
 }
 
+/* Once in the life of the file, from its beginning. */
 void vcpu_stats_leave(struct vcpu *vcpu)
 {
+	char text[128];
+
 	if (vcpu->stats.sched >= 0)
-		vcpu->stats.steal_ns += waited_ns(vcpu);
+		vcpu->stats.steal_ns +=
+			waited_ns(text, read(vcpu->stats.sched, text, sizeof(text) - 1));
 }
 
 void vcpu_stats_left(struct vcpu *vcpu)
@@ -83,6 +110,8 @@ bool vcpu_want_stats(struct vcpu *vcpu)
 	if (vcpu->wants_stats)
 		return !atomic_load(&vcpu->open_stats);
 	vcpu->wants_stats = true;
+	if (vcpu->started)
+		open_sched(vcpu);
 	if (!vcpu->started) {
 		if (vcpu->stats.kvm < 0)
 			vcpu->stats.kvm = ioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
@@ -132,11 +161,15 @@ static void read_kvm(int fd, struct vcpu_stats *ret)
 
 void vcpu_read_stats(struct vcpu *vcpu, struct vcpu_stats *ret)
 {
+	char text[128];
+
 	*ret = (struct vcpu_stats){0};
 	if (vcpu->stats.kvm >= 0)
 		read_kvm(vcpu->stats.kvm, ret);
 	if (vcpu->stats.sched >= 0 || vcpu->stats.steal_ns) {
-		ret->value[VCPU_STAT_STEAL_NS] = vcpu->stats.steal_ns + waited_ns(vcpu);
+		ret->value[VCPU_STAT_STEAL_NS] =
+			vcpu->stats.steal_ns +
+			waited_ns(text, pread(vcpu->stats.sched, text, sizeof(text) - 1, 0));
 		ret->valid |= 1u << VCPU_STAT_STEAL_NS;
 	}
 }

@@ -25,6 +25,7 @@
 #include "vcpu/cpuid/cpuid.h"
 #include "vcpu/user_pages.h"
 #include "vcpu_internal.h"
+#include "vm/core/confine.h"
 #include "vm/core/error.h"
 #include "vm/kvm/kvm.h"
 
@@ -225,6 +226,7 @@ static void *vcpu_thread(void *opaque)
 	enum vcpu_end end;
 	bool unstarted;
 
+	confine_enter(config->confine, CONFINE_VCPU);
 	while (!atomic_load(config->ending)) {
 		bool on;
 
@@ -262,6 +264,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	if (rc < 0)
 		return error_set_errno(err, rc, "a thread for vCPU %u", vcpu->config.id);
 	vcpu->started = true;
+	vcpu_stats_started(vcpu);
 	return 0;
 }
 

@@ -40,6 +40,8 @@ const char *vcpu_exit_name(uint32_t reason);
 
 /* vcpu/stats.c: on the vCPU's thread, or while there is none */
 void vcpu_stats_open(struct vcpu *vcpu);
+/* Main thread: there is a thread. */
+void vcpu_stats_started(struct vcpu *vcpu);
 /* The thread is about to end, and has been joined: its file reads no more. */
 void vcpu_stats_leave(struct vcpu *vcpu);
 void vcpu_stats_left(struct vcpu *vcpu);

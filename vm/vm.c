@@ -19,6 +19,7 @@
 #include "vm/core/error.h"
 #include "vm/core/log.h"
 #include "vm/machine/machine.h"
+#include "vm/sandbox/sandbox.h"
 #include "vm/trim.h"
 
 enum { LAST_TURNS = 64 };
@@ -94,6 +95,31 @@ static void on_exit_port(void *opaque, uint8_t status)
 
 /* ---- life cycle ---- */
 
+/* Or may get one later. */
+static bool has_user_net(const struct config *config)
+{
+	if (config->hotplug)
+		return true;
+	for (unsigned int i = 0; i < config->num_nets; i++)
+		if (config->nets[i].kind == NET_USER)
+			return true;
+	return false;
+}
+
+static int create_sandbox(struct vm *vm, int *code, struct error *err)
+{
+	const struct sandbox_config config = {.mode = vm->config->sandbox,
+		.user = vm->config->user,
+		.user_net = has_user_net(vm->config),
+		.memory = vm->config->memory,
+		.log = vm->log};
+	int rc = sandbox_create(&config, &vm->sandbox, err);
+
+	if (rc < 0 && rc != -ENOMEM)
+		*code = EXIT_USAGE;
+	return rc;
+}
+
 int vm_create(
 	const struct config *config, struct log *log, struct vm **ret, int *code, struct error *err)
 {
@@ -107,7 +133,11 @@ int vm_create(
 	vm->log = log;
 	vm->balloon_target = config->balloon_size;
 	vm_halt_init(vm);
-	rc = vm_host_open(vm, code, err);
+	vm->socket = vm->tasks_fd = -1;
+	vm->registry.lock_fd = vm->signals.fd = -1;
+	rc = create_sandbox(vm, code, err);
+	if (!rc)
+		rc = vm_host_open(vm, code, err);
 	if (rc < 0) {
 		vm_destroy(vm);
 		return rc;
@@ -124,6 +154,7 @@ void vm_destroy(struct vm *vm)
 	vm_dump_stop(vm);
 	machine_destroy(vm->machine);
 	vm_host_close(vm);
+	sandbox_destroy(vm->sandbox);
 	free(vm);
 }
 
@@ -140,6 +171,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.kernel = &vm->kernel,
 		.initrds = vm->initrds,
 		.num_initrds = vm->num_initrds,
+		.keep = &vm->keep,
 		.kvm = vm->kvm,
 		.clock = timer_queue_clock(vm->guest_timers),
 		.log = vm->log,
@@ -154,6 +186,8 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.exit_port = on_exit_port,
 		.opaque = vm,
 		.ending = &vm->ending,
+		.confine = sandbox_confine(vm->sandbox),
+		.tasks_fd = &vm->tasks_fd,
 	};
 
 	memcpy(env.serial, vm->serial, sizeof(env.serial));
@@ -474,8 +508,9 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 		return rc;
 	vm->boots++;
 	vm_control_serve(vm);
-	if (vm->boots == 1 && vm->running)
-		vm->running(vm->running_opaque, vm, vm->server ? vm->registry.name : NULL);
+	if (vm->boots == 1 && vm->callbacks)
+		vm->callbacks->running(
+			vm->callbacks_opaque, vm, vm->server ? vm->registry.name : NULL);
 	vm_happened(vm, CONTROL_STARTED, NULL);
 	if (vm->stays_paused)
 		vm_pause(vm, "command");
@@ -509,7 +544,9 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 			return rc;
 		if (vm->config->dry_run)
 			return show(vm, code, err);
-		rc = run_once(vm, end, &action, err);
+		rc = vm_confine(vm, err);
+		if (!rc)
+			rc = run_once(vm, end, &action, err);
 		atomic_store(&vm->ending, true);
 		vm->stays_paused = was_pausing(vm);
 		if (!rc && action == END_RESTART && !starts_again(vm, end))
@@ -523,11 +560,10 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 	return rc;
 }
 
-void vm_when_running(
-	struct vm *vm, void (*fn)(void *opaque, struct vm *vm, const char *name), void *opaque)
+void vm_set_callbacks(struct vm *vm, const struct vm_callbacks *callbacks, void *opaque)
 {
-	vm->running = fn;
-	vm->running_opaque = opaque;
+	vm->callbacks = callbacks;
+	vm->callbacks_opaque = opaque;
 }
 
 void vm_farewell(struct vm *vm, enum vm_end end, int status)

@@ -36,6 +36,20 @@ int vm_control_open(struct vm *vm, struct error *err)
 	return rc < 0 ? rc : vm_journal_open(vm, err);
 }
 
+/* As much of it as the sandbox would not let through; nobody is answered yet. */
+void vm_control_bind(struct vm *vm)
+{
+	struct error err;
+
+	if (vm->registry.lock_fd < 0 && registry_claim(&vm->registry, NULL, &err) < 0) {
+		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err.text);
+		return;
+	}
+	vm->socket = server_bind(&vm->registry.address, &err);
+	if (vm->socket < 0)
+		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
+}
+
 void vm_control_serve(struct vm *vm)
 {
 	const struct server_config config = {.control = vm->control,
@@ -43,23 +57,20 @@ void vm_control_serve(struct vm *vm)
 		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.name = vm->registry.name};
-	char path[REGISTRY_MAX_PATH];
 	struct error err;
 
 	if (!vm->started_ns)
 		vm->started_ns = clock_monotonic_ns(timer_queue_clock(vm->timers));
-	if (vm->server)
+	if (vm->server || vm->socket < 0)
 		return;
-	if (vm->registry.lock_fd < 0 && registry_claim(&vm->registry, NULL, &err) < 0) {
-		log_msg(vm->log, LOG_DEBUG, "this VM cannot be reached: %s", err.text);
+	/* What a detached VM of that name had to say would be taken for what this one has. */
+	if (!vm->config->detach)
+		registry_drop_log(&vm->registry);
+	if (server_create(&config, vm->socket, &vm->server, &err) < 0) {
+		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
 		return;
 	}
-	/* What a detached VM of that name had to say would be taken for what this one has. */
-	for (int older = 0; !vm->config->detach && older < 2; older++)
-		if (registry_log_path(vm->registry.name, older, path, sizeof(path), NULL) == 0)
-			unlink(path);
-	if (server_create(&config, &vm->registry.address, &vm->server, &err) < 0)
-		log_msg(vm->log, LOG_WARN, "this VM cannot be reached: %s", err.text);
+	vm->socket = -1;
 }
 
 void vm_control_end(struct vm *vm, const char *cause, int status)
@@ -80,6 +91,9 @@ void vm_control_close(struct vm *vm)
 	registry_release(&vm->registry);
 	server_destroy(vm->server);
 	vm->server = NULL;
+	if (vm->socket >= 0)
+		close(vm->socket);
+	vm->socket = -1;
 }
 
 void vm_tell(struct vm *vm, struct control_event event)

@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vm/core/confine.h"
 #include "vm/core/error.h"
 #include "vm/dump/dump.h"
 #include "vm/machine/machine.h"
+#include "vm/sandbox/sandbox.h"
 
 enum { DUMP_FILE, DUMP_NO_PAUSE };
 
@@ -48,6 +50,7 @@ static void *dump_thread(void *opaque)
 {
 	struct vm_dump *dump = opaque;
 
+	confine_enter(sandbox_confine(dump->vm->sandbox), CONFINE_DUMP);
 	dump->rc = dump_write(&dump->config, &dump->err);
 	event_loop_post(dump->vm->loop, &dump->finished);
 	return NULL;

@@ -21,6 +21,7 @@
 #include "vm/machine/disks.h"
 #include "vm/machine/machine.h"
 #include "vm/machine/nets.h"
+#include "vm/sandbox/sandbox.h"
 #include "vm/sigbus.h"
 
 /* ---- requests from outside ---- */
@@ -151,6 +152,7 @@ static struct char_config char_config(struct vm *vm)
 		.clock = timer_queue_clock(vm->timers),
 		.log = vm->log,
 		.command = on_console_command,
+		.confine = sandbox_confine(vm->sandbox),
 		.opaque = vm,
 	};
 }
@@ -256,8 +258,6 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	const struct config *config = vm->config;
 	int rc;
 
-	vm->signals.fd = -1;
-	vm->registry.lock_fd = -1;
 	rc = vm_images_open(vm, err);
 	if (rc < 0) {
 		*code = code_of(rc);
@@ -274,9 +274,9 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 		*code = code_of(rc);
 		return rc;
 	}
-	rc = disks_open(config, vm->log, &vm->disks, err);
+	rc = disks_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->disks, err);
 	if (!rc)
-		rc = nets_open(config, vm->log, &vm->nets, err);
+		rc = nets_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->nets, err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;
@@ -298,6 +298,7 @@ void vm_host_close(struct vm *vm)
 		event_loop_remove(vm->loop, &vm->signals);
 		close(vm->signals.fd);
 	}
+	vm_confine_end(vm);
 	vm_control_close(vm);
 	vm_notices_close(vm);
 	vm_log_close(vm);

@@ -237,6 +237,7 @@ int vm_images_open(struct vm *vm, struct error *err)
 void vm_images_close(struct vm *vm)
 {
 	vm_images_drop(vm);
+	unpack_forget(&vm->keep);
 	for (unsigned int i = 0; i < vm->num_initrds; i++)
 		image_close(&vm->initrds[i]);
 	if (vm->file_open)

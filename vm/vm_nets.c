@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Commands about networks. A tap comes as descriptors, one for each pair of queues. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
@@ -45,10 +47,18 @@ static void start_list(struct control_job *job, void *opaque)
 
 /* ---- add ---- */
 
-enum { ADD_SPEC, ADD_TAP, ADD_MAX_TAPS = 8 };
+enum {
+	ADD_SPEC,
+	ADD_HOST,
+	ADD_TAP,
+	ADD_MAX_TAPS = 8,
+	ADD_VHOST = ADD_TAP + ADD_MAX_TAPS,
+	ADD_MAX_VHOST = SERVER_MAX_FDS / 2
+};
 
-static const struct control_field add_fields[ADD_TAP + ADD_MAX_TAPS] = {
-	[ADD_SPEC] = {"net", CONTROL_TEXT, true}, /* as --net takes it */
+static const struct control_field add_fields[ADD_VHOST + ADD_MAX_VHOST] = {
+	[ADD_SPEC] = {"net", CONTROL_TEXT, true},   /* as --net takes it */
+	[ADD_HOST] = {"host", CONTROL_TEXT, false}, /* machine-id(5) */
 	[ADD_TAP] = {"tap0", CONTROL_FD, false},
 	{"tap1", CONTROL_FD, false},
 	{"tap2", CONTROL_FD, false},
@@ -57,7 +67,13 @@ static const struct control_field add_fields[ADD_TAP + ADD_MAX_TAPS] = {
 	{"tap5", CONTROL_FD, false},
 	{"tap6", CONTROL_FD, false},
 	{"tap7", CONTROL_FD, false},
+	[ADD_VHOST] = {"vhost0", CONTROL_FD, false},
+	{"vhost1", CONTROL_FD, false},
+	{"vhost2", CONTROL_FD, false},
+	{"vhost3", CONTROL_FD, false},
 };
+
+static_assert(ARRAY_SIZE(add_fields) <= CONTROL_MAX_FIELDS, "no more than there is room for");
 
 /* Numbers of descriptors are the client's; what has come with them counts. */
 static int parse(const struct control_value *args, const struct disks *disks,
@@ -90,15 +106,25 @@ static int parse(const struct control_value *args, const struct disks *disks,
 static int add(struct vm *vm, struct control_value *args, struct error *err)
 {
 	struct net_config net;
+	struct nets_given given = {.host = args[ADD_HOST].text};
 	int rc = parse(args, vm->disks, &net, err), index;
 
-	index = rc < 0 ? rc : nets_add(vm->nets, &net, err);
+	if (!rc)
+		rc = machine_can_add(vm->machine, err);
+	while (!rc && given.num_vhost < MIN(net.num_fds, (unsigned int)ADD_MAX_VHOST) &&
+		args[ADD_VHOST + given.num_vhost].fd >= 0) {
+		given.vhost[given.num_vhost] = args[ADD_VHOST + given.num_vhost].fd;
+		given.num_vhost++;
+	}
+	index = rc < 0 ? rc : nets_add(vm->nets, &net, &given, err);
 	if (index < 0) {
 		free(net.copy);
 		return index;
 	}
 	for (unsigned int i = 0; i < net.num_fds; i++)
 		args[ADD_TAP + i].fd = -1; /* the network's now */
+	for (unsigned int i = 0; i < given.num_vhost; i++)
+		args[ADD_VHOST + i].fd = -1;
 	rc = machine_add(vm->machine, MACHINE_NET, (unsigned int)index, err);
 	if (rc < 0)
 		nets_remove(vm->nets, (unsigned int)index);

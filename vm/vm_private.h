@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "loader/image/image.h"
+#include "loader/unpack/unpack.h"
 #include "vm/boot_guard.h"
 #include "vm/control/control.h"
 #include "vm/control/registry.h"
@@ -24,10 +25,12 @@ struct disks;
 struct fit;
 struct follower;
 struct kernel_found;
+struct janitor;
 struct journal;
 struct kvm_host;
 struct machine;
 struct nets;
+struct sandbox;
 struct server;
 struct vm_dump;
 struct vm_notices;
@@ -47,6 +50,7 @@ struct vm {
 	struct image kernel;
 	struct image initrds[LOADER_MAX_INITRDS + 1]; /* the FIT's first */
 	unsigned int num_initrds;
+	struct unpack_keep keep; /* the kernel that was unpacked */
 	char *cmdline;
 	char *own_cmdline; /* without the default words */
 	struct chardev *serial[CONFIG_MAX_SERIAL];
@@ -65,7 +69,12 @@ struct vm {
 
 	struct registry registry; /* its name */
 	struct control *control;  /* NULL: it cannot be reached */
+	int socket;		  /* what it will be served on, or -1 */
 	struct server *server;	  /* once it runs */
+	struct sandbox *sandbox;
+	struct janitor *janitor; /* or NULL */
+	bool confined;		 /* the sandbox was entered, or passed by */
+	int tasks_fd;		 /* /proc/self/task, once that path leads nowhere; or -1 */
 	struct vm_notices *notices;
 	struct journal *journal; /* or NULL */
 	uint64_t started_ns;	 /* the first boot, of the timers' clock; 0: not yet */
@@ -81,8 +90,8 @@ struct vm {
 	uint64_t balloon_target;    /* as asked for last */
 	struct event_source logged; /* a line was */
 	struct follower *followers;
-	void (*running)(void *opaque, struct vm *vm, const char *name);
-	void *running_opaque;
+	const struct vm_callbacks *callbacks; /* or NULL */
+	void *callbacks_opaque;
 	uint32_t leaving_disks, leaving_nets; /* by index: the guest was asked for them */
 
 	/* The loop's thread only: what the person or the system asked for, whoever was first. */
@@ -131,11 +140,13 @@ int vm_resume(struct vm *vm, bool catch_up, const char *cause, struct error *err
 void vm_forget_pause(struct vm *vm);
 
 /*
- * Takes the VM's name if one was asked for, and makes its command engine. vm_control_serve takes a
- * name if need be and opens the socket, which takes nothing of the start's time. A host that has no
- * place for either is said, and no error unless a name was asked for.
+ * Takes the VM's name if one was asked for, and makes its command engine. vm_control_bind takes a
+ * name if need be and makes the socket; vm_control_serve serves it, which takes nothing of the
+ * start's time. A host that has no place for either is said, and no error unless a name was asked
+ * for.
  */
 int vm_control_open(struct vm *vm, struct error *err);
+void vm_control_bind(struct vm *vm);
 void vm_control_serve(struct vm *vm);
 /* Tells of the end, with the status that the process will have; no command is served any more. */
 void vm_control_end(struct vm *vm, const char *cause, int status);
@@ -154,6 +165,14 @@ void vm_notices_close(struct vm *vm); /* the devices are gone */
 
 /* vm_journal.c: --events and --metrics. -errno with a line. */
 int vm_journal_open(struct vm *vm, struct error *err);
+
+/*
+ * vm_confine.c: gives up what the VM has no need of once the guest runs. All is open, no thread
+ * was started; those of disks and networks are, here. -errno with a line.
+ */
+int vm_confine(struct vm *vm, struct error *err);
+/* Sockets that only another process can remove now are. */
+void vm_confine_end(struct vm *vm);
 
 /* vm_dump.c: ends a dump at once, with an error for who waits; the machine is about to go. */
 void vm_dump_stop(struct vm *vm);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -62,6 +63,20 @@ static void close_value(void *job)
 	control_close(job);
 }
 
+/*
+ * Inside the sandbox this process is nobody else's to look into, so the file may be missing; its
+ * own directory is open then (vm_confine.c).
+ */
+static int open_memory(const struct vm *vm)
+{
+	char path[64];
+
+	if (vm->tasks_fd < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%ld/smaps_rollup", (long)getpid());
+	return openat(vm->tasks_fd, path, O_RDONLY | O_CLOEXEC);
+}
+
 /* "Rss:   1234 kB" and so on; the file is not long. */
 static void put_memory(struct control_job *job, int fd, uint64_t guest)
 {
@@ -104,11 +119,16 @@ static void report(void *opaque)
 		.close = close_value,
 		.opaque = job};
 
+	const int memory =
+		job->args[STAT_MEMORY].fd < 0 ? open_memory(vm) : job->args[STAT_MEMORY].fd;
+
 	control_put_real(job, "time",
 		(double)clock_realtime_ns(timer_queue_clock(vm->timers)) / (double)NSEC_PER_SEC);
 	vm_put_status(job, vm);
 	control_put_real(job, "cpu", cpu_seconds());
-	put_memory(job, job->args[STAT_MEMORY].fd, vm->config->memory);
+	put_memory(job, memory, vm->config->memory);
+	if (memory >= 0 && memory != job->args[STAT_MEMORY].fd)
+		close(memory);
 	machine_stats(vm->machine, &sink);
 	control_done(job);
 }

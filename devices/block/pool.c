@@ -111,9 +111,11 @@ static int start_worker(struct blk_worker *worker)
 	worker->ended = false;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	/* Signals are for others, but what this thread does itself: memory that the host lacks. */
+	/* Signals are for others, but what this thread does itself: memory that the host lacks,
+	 * calls that the sandbox denies. */
 	sigfillset(&all);
 	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&worker->thread, &attr, worker_main, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -12,7 +12,6 @@
  */
 #include "sys.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -22,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -39,12 +39,8 @@ struct ring {
 	struct io_event event[];
 };
 
-/* libaio, which is loaded when there is a disk for it: most machines start faster without. */
 struct blk_aio_queue {
-	void *library;
 	io_context_t ctx;
-	__typeof__(io_submit) *submit;
-	__typeof__(io_destroy) *destroy;
 };
 
 /* System calls that may be interrupted before they did anything */
@@ -175,52 +171,30 @@ static int host_set_direct(const struct blk_sys *sys, int fd, struct blk_direct 
 	return 0;
 }
 
-/* Debian 13 and its relatives have another name for the same library. */
-static void *open_libaio(void)
-{
-	void *library = dlopen("libaio.so.1", RTLD_NOW | RTLD_LOCAL);
-
-	return library ? library : dlopen("libaio.so.1t64", RTLD_NOW | RTLD_LOCAL);
-}
-
-static int set_up_ring(struct blk_aio_queue *aio, int num)
-{
-	__typeof__(io_setup) *setup = dlsym(aio->library, "io_setup");
-	const struct ring *ring;
-	int rc;
-
-	aio->submit = dlsym(aio->library, "io_submit");
-	aio->destroy = dlsym(aio->library, "io_destroy");
-	if (!setup || !aio->submit || !aio->destroy)
-		return -ELIBBAD;
-	rc = setup(num, &aio->ctx);
-	if (rc)
-		return rc;
-	ring = (const struct ring *)aio->ctx;
-	if (ring->magic == RING_MAGIC && ring->incompat == 0)
-		return 0;
-	aio->destroy(aio->ctx);
-	return -ENOSYS;
-}
-
+/* libaio's calls are these and no more; its library would be a file to open when a disk is added.
+ */
 static int host_aio_setup(const struct blk_sys *sys, int num, struct blk_aio_queue **ret)
 {
 	struct blk_aio_queue *aio = calloc(1, sizeof(*aio));
-	int rc;
+	const struct ring *ring;
+	int rc = -ENOSYS;
 
 	(void)sys;
 	if (!aio)
 		return -ENOMEM;
-	aio->library = open_libaio();
-	rc = aio->library ? set_up_ring(aio, num) : -ELIBACC;
-	if (rc)
+	if (syscall(SYS_io_setup, num, &aio->ctx) < 0) {
+		rc = -errno;
 		goto free_aio;
+	}
+	ring = (const struct ring *)aio->ctx;
+	if (ring->magic != RING_MAGIC || ring->incompat != 0)
+		goto destroy_ring;
 	*ret = aio;
 	return 0;
 
+destroy_ring:
+	syscall(SYS_io_destroy, aio->ctx);
 free_aio:
-	if (aio->library)
-		dlclose(aio->library);
 	free(aio);
 	return rc;
 }
@@ -228,8 +202,10 @@ free_aio:
 static int host_aio_submit(
 	const struct blk_sys *sys, struct blk_aio_queue *aio, long num, struct iocb **iocbs)
 {
+	const long rc = syscall(SYS_io_submit, aio->ctx, num, iocbs);
+
 	(void)sys;
-	return aio->submit(aio->ctx, num, iocbs);
+	return rc < 0 ? -errno : (int)rc;
 }
 
 static unsigned int host_aio_ready(const struct blk_sys *sys, struct blk_aio_queue *aio)
@@ -262,8 +238,7 @@ static unsigned int host_aio_reap(const struct blk_sys *sys, struct blk_aio_queu
 static void host_aio_destroy(const struct blk_sys *sys, struct blk_aio_queue *aio)
 {
 	(void)sys;
-	aio->destroy(aio->ctx);
-	dlclose(aio->library);
+	syscall(SYS_io_destroy, aio->ctx);
 	free(aio);
 }
 

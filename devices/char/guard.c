@@ -65,9 +65,9 @@ static bool is_raw(int tty_fd)
 	       !(now.c_oflag & OPOST);
 }
 
-static void run(int tty_fd, int wire) __attribute__((noreturn));
+static void run(int tty_fd, int wire, const struct confine *confine) __attribute__((noreturn));
 
-static void run(int tty_fd, int wire)
+static void run(int tty_fd, int wire, const struct confine *confine)
 {
 	struct guard_message message = {.order = GUARD_IDLE};
 	ssize_t n;
@@ -80,6 +80,7 @@ static void run(int tty_fd, int wire)
 	close_others();
 	setsid();
 	prctl(PR_SET_NAME, "bantam-tty");
+	confine_enter(confine, CONFINE_GUARD);
 	do
 		n = recv(GUARD_WIRE, &message, sizeof(message), 0);
 	while (n > 0 || (n < 0 && errno == EINTR));
@@ -90,7 +91,7 @@ static void run(int tty_fd, int wire)
 
 /* ---- in bantam ---- */
 
-int guard_create(int tty_fd, struct guard *ret)
+int guard_create(int tty_fd, const struct confine *confine, struct guard *ret)
 {
 	struct guard guard;
 	sigset_t all, before;
@@ -103,7 +104,7 @@ int guard_create(int tty_fd, struct guard *ret)
 	guard.pid = fork();
 	rc = -errno;
 	if (guard.pid == 0)
-		run(tty_fd, wire[1]);
+		run(tty_fd, wire[1], confine);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	close(wire[1]);
 	if (guard.pid < 0) {
@@ -152,7 +153,10 @@ void guard_destroy(struct guard *guard)
 			return;
 		nanosleep(&pause, NULL);
 	}
-	/* Somebody has stopped it. It is not reaped, so the number still is its own. */
-	kill(guard->pid, SIGKILL);
-	waitpid(guard->pid, NULL, 0);
+	/*
+	 * Somebody has stopped it. It is not reaped, so the number still is its own. Who may not
+	 * kill it leaves it to the system: it ends when it goes on.
+	 */
+	if (kill(guard->pid, SIGKILL) == 0)
+		waitpid(guard->pid, NULL, 0);
 }

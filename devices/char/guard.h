@@ -9,6 +9,8 @@
 #include <sys/types.h>
 #include <termios.h>
 
+#include "vm/core/confine.h"
+
 struct guard {
 	pid_t pid;
 	int fd; /* our end of the wire; -1: there is no guard */
@@ -18,7 +20,7 @@ struct guard {
  * Forks the guard of the terminal tty_fd. Call it while the process is small: its pages are shared
  * until they are written. Returns 0 or a negative errno.
  */
-int guard_create(int tty_fd, struct guard *ret);
+int guard_create(int tty_fd, const struct confine *confine, struct guard *ret);
 
 /* When we die from now on, the terminal gets these modes if it is in raw mode still. */
 void guard_arm(struct guard *guard, const struct termios *modes);

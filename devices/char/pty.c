@@ -88,6 +88,15 @@ static bool pty_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
 	return terminal_size(pty_of(dev)->master, cols, rows);
 }
 
+/* By the master, as the path may lead nowhere any more. Linux before 4.13 has only the path. */
+static int open_slave(const struct pty *pty)
+{
+	const int flags = O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK;
+	const int slave = ioctl(pty->master, TIOCGPTPEER, flags);
+
+	return slave < 0 ? open(pty->path, flags) : slave;
+}
+
 /* Closing the master throws away what the client has not read yet: wait for it a little. */
 static void let_client_read(const struct pty *pty)
 {
@@ -95,7 +104,7 @@ static void let_client_read(const struct pty *pty)
 
 	if (!atomic_load(&pty->peer.connected))
 		return;
-	slave = open(pty->path, O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	slave = open_slave(pty);
 	if (slave < 0)
 		return;
 	for (int i = 0; i < LAST_READ_MS; i++) {
@@ -155,6 +164,11 @@ static int open_master(struct pty *pty)
 close_master:
 	close(pty->master);
 	return rc;
+}
+
+const char *char_pty_path(const struct chardev *dev)
+{
+	return container_of(dev, const struct pty, peer.dev)->path;
 }
 
 int char_pty_create(const struct char_config *config, struct chardev **ret, struct error *err)

@@ -291,7 +291,8 @@ static const struct chardev_ops stdio_ops = {
 
 static int open_terminal(struct stdio *stdio, int in_fd)
 {
-	int guard_error, rc = terminal_open(&stdio->terminal, in_fd, &guard_error);
+	int guard_error,
+		rc = terminal_open(&stdio->terminal, in_fd, stdio->config.confine, &guard_error);
 
 	if (rc < 0)
 		return rc;

@@ -8,14 +8,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-int terminal_open(struct terminal *ret, int shared_fd, int *guard_error)
+int terminal_open(
+	struct terminal *ret, int shared_fd, const struct confine *confine, int *guard_error)
 {
 	struct terminal terminal = {.guard.fd = -1};
 
 	terminal.fd = fcntl(shared_fd, F_DUPFD_CLOEXEC, 3);
 	if (terminal.fd < 0)
 		return -errno;
-	*guard_error = guard_create(terminal.fd, &terminal.guard);
+	*guard_error = guard_create(terminal.fd, confine, &terminal.guard);
 	*ret = terminal;
 	return 0;
 }

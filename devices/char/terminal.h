@@ -8,6 +8,8 @@
 #include "guard.h"
 #include "vm/core/base.h"
 
+struct confine;
+
 struct terminal {
 	int fd; /* ours */
 	struct termios saved;
@@ -20,7 +22,8 @@ struct terminal {
  * Duplicates shared_fd and starts the guard; sets no modes. *guard_error is 0, or why there is no
  * guard, which is no reason to fail. Returns 0 or a negative errno.
  */
-int terminal_open(struct terminal *ret, int shared_fd, int *guard_error);
+int terminal_open(
+	struct terminal *ret, int shared_fd, const struct confine *confine, int *guard_error);
 
 /* False: the terminal belongs to another job of the shell now, and is not to be touched. */
 bool terminal_is_ours(const struct terminal *terminal);

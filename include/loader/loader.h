@@ -38,6 +38,8 @@ const char *kernel_format_name(enum kernel_format format);
 
 enum { LOADER_MAX_INITRDS = 16 };
 
+struct unpack_keep;
+
 struct loader_config {
 	const struct image *kernel;
 	const struct image
@@ -52,6 +54,7 @@ struct loader_config {
 	enum loader_boot boot;
 	const char
 		*cache_dir; /* for unpacked kernels, see loader/cache/kernel_cache.h; NULL: none */
+	struct unpack_keep *keep; /* see loader/unpack/unpack.h; or NULL */
 	/*
 	 * Gives a bzImage that is unpacked here a random address, as it would do it itself if it
 	 * has CONFIG_RANDOMIZE_BASE, and unless the command line says nokaslr.

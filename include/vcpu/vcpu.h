@@ -46,6 +46,8 @@ struct vcpu_config {
 	const _Atomic bool *ending;
 	void (*report)(void *opaque, unsigned int id, enum vcpu_end end);
 	void *opaque;
+	const struct confine *confine; /* of its thread, or NULL */
+	const int *tasks_fd; /* a directory like /proc/self/task; NULL, or one of -1: that */
 };
 
 int vcpu_create(const struct vcpu_config *config, struct vcpu **ret, struct error *err);

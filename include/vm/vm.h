@@ -40,12 +40,19 @@ void vm_destroy(struct vm *vm);
 /* Runs until the end that config does not answer by a restart. Returns 0 and *end, or -errno. */
 int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err);
 
-/*
- * Has fn called once, when the guest runs for the first time and can be reached under name; NULL:
- * it cannot be reached. On the thread that runs the VM. Before vm_run.
- */
-void vm_when_running(
-	struct vm *vm, void (*fn)(void *opaque, struct vm *vm, const char *name), void *opaque);
+/* On the thread that runs the VM, each once. name is how it can be reached; NULL: it cannot. */
+struct vm_callbacks {
+	/*
+	 * All that the VM needs is open, and soon nothing can be opened any more. -errno with a
+	 * line: it does not run.
+	 */
+	int (*opened)(void *opaque, const char *name, struct error *err);
+	/* The guest runs for the first time. */
+	void (*running)(void *opaque, struct vm *vm, const char *name);
+};
+
+/* Before vm_run. The callbacks outlive it. */
+void vm_set_callbacks(struct vm *vm, const struct vm_callbacks *callbacks, void *opaque);
 
 /*
  * Tells those who watch the VM from outside how it ended, and the status that the process is about

@@ -28,6 +28,8 @@ static int no_library(const char *algo, const char *library, struct error *err)
 		err, -ENOTSUP, "hashes by %s need %s, which is not installed", algo, library);
 }
 
+/* Libraries stay: another boot may be inside the sandbox, where none can be opened. */
+
 /* Big-endian, as U-Boot writes it. */
 static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error *err)
 {
@@ -44,8 +46,6 @@ static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error
 	} else {
 		rc = no_library("crc32", name, err);
 	}
-	if (library)
-		dlclose(library);
 	return rc;
 }
 
@@ -79,8 +79,6 @@ static int hash_nettle(
 		rc = no_library(algo, name, err);
 	else
 		rc = hash_with(method, bytes, len, hash);
-	if (library)
-		dlclose(library);
 	return rc;
 }
 #else

@@ -69,8 +69,8 @@ static int run_codec(
 		return error_set(err, -ENOTSUP,
 			"its payload is compressed with %s, and %s is not installed", format->name,
 			format->library);
+	/* It stays: another boot may be inside the sandbox, where it could not be opened. */
 	rc = (*format->codec)(library, packed, len);
-	dlclose(library);
 	if (rc == -ENOTSUP)
 		error_set(
 			err, rc, "%s cannot unpack its %s payload", format->library, format->name);

@@ -77,11 +77,23 @@ static int unpack(const struct image *image, const struct bzimage *bz, const uin
 	return 0;
 }
 
+/* The packed kernel's file is told by what it was when it was read. */
+static void keep_entry(
+	struct unpack_keep *keep, const struct image *image, const struct image *entry)
+{
+	if (image_identify(image, &keep->identity))
+		return;
+	keep->entry = *entry;
+	keep->kept = true;
+}
+
 static int read_and_unpack(const struct image *image, const struct bzimage *bz,
-	const struct kernel_cache *cache, struct unpacked *ret, struct error *err)
+	const struct kernel_cache *cache, struct unpack_keep *keep, struct unpacked *ret,
+	struct error *err)
 {
 	uint8_t *payload = big_alloc(bz->payload_size);
 	struct kernel_key key;
+	struct image entry;
 	int rc;
 
 	if (!payload)
@@ -93,6 +105,8 @@ static int read_and_unpack(const struct image *image, const struct bzimage *bz,
 		kernel_cache_key(cache, payload, bz->payload_size, &key);
 		kernel_cache_put(cache, &key, ret->bytes, ret->image.size);
 		kernel_cache_remember(cache, image, &key, time(NULL));
+		if (keep && kernel_cache_get(cache, &key, image->name, &entry) == 0)
+			keep_entry(keep, image, &entry);
 	}
 	free(payload);
 	return rc;
@@ -128,7 +142,8 @@ static int take_from_cache(const struct image *image, const struct bzimage *bz,
 }
 
 static int unpack_with_cache(const struct image *image, const struct bzimage *bz,
-	struct kernel_cache *cache, struct unpacked *ret, struct error *err)
+	struct kernel_cache *cache, struct unpack_keep *keep, struct unpacked *ret,
+	struct error *err)
 {
 	struct kernel_key key;
 	int rc;
@@ -137,13 +152,23 @@ static int unpack_with_cache(const struct image *image, const struct bzimage *bz
 		take_entry(image, bz, cache, &key, ret, NULL) == 0)
 		return 0;
 	if (kernel_cache_read_secret(cache))
-		return read_and_unpack(image, bz, NULL, ret, err);
+		return read_and_unpack(image, bz, NULL, NULL, ret, err);
 	rc = take_from_cache(image, bz, cache, ret, err);
-	return rc == -ENOENT ? read_and_unpack(image, bz, cache, ret, err) : rc;
+	return rc == -ENOENT ? read_and_unpack(image, bz, cache, keep, ret, err) : rc;
+}
+
+static bool take_kept(
+	const struct image *image, struct unpack_keep *keep, struct unpacked *unpacked)
+{
+	if (!keep || !keep->kept || !image_is_still(image, &keep->identity))
+		return false;
+	image_forget(&keep->entry);
+	unpacked->image = keep->entry;
+	return true;
 }
 
 int unpack_payload(const struct image *image, const struct bzimage *bz, const char *cache_dir,
-	struct unpacked *ret, struct error *err)
+	struct unpack_keep *keep, struct unpacked *ret, struct error *err)
 {
 	struct unpacked unpacked = {.image = {.fd = -1}};
 	struct kernel_cache *cache = NULL;
@@ -151,11 +176,16 @@ int unpack_payload(const struct image *image, const struct bzimage *bz, const ch
 
 	if (rc)
 		return rc;
-	if (cache_dir && kernel_cache_open(cache_dir, &cache) == 0)
-		rc = unpack_with_cache(image, bz, cache, &unpacked, err);
+	if (take_kept(image, keep, &unpacked))
+		rc = check_size(image, bz, unpacked.image.size, err);
+	else if (cache_dir && kernel_cache_open(cache_dir, &cache) == 0)
+		rc = unpack_with_cache(image, bz, cache, keep, &unpacked, err);
 	else
-		rc = read_and_unpack(image, bz, NULL, &unpacked, err);
+		rc = read_and_unpack(image, bz, NULL, NULL, &unpacked, err);
 	kernel_cache_close(cache);
+	if (!rc && keep && !keep->kept && !unpacked.bytes)
+		keep_entry(keep, image, &unpacked.image);
+	unpacked.kept = keep && keep->kept && unpacked.image.fd == keep->entry.fd;
 	if (!rc)
 		*ret = unpacked;
 	return rc;
@@ -165,7 +195,14 @@ void unpack_release(struct unpacked *unpacked)
 {
 	if (unpacked->bytes)
 		free(unpacked->bytes);
-	else if (unpacked->image.size)
+	else if (unpacked->image.size && !unpacked->kept)
 		image_close(&unpacked->image);
 	*unpacked = (struct unpacked){.image = {.fd = -1}};
+}
+
+void unpack_forget(struct unpack_keep *keep)
+{
+	if (keep->kept)
+		image_close(&keep->entry);
+	keep->kept = false;
 }

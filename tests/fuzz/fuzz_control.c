@@ -143,7 +143,7 @@ static void build(struct world *w)
 	CHECK(control_create(&control, &w->control) == 0);
 	server.control = w->control;
 	server.loop = w->loop;
-	CHECK(server_create(&server, address(), &w->server, NULL) == 0);
+	CHECK(server_create(&server, server_bind(address(), NULL), &w->server, NULL) == 0);
 	for (unsigned int i = 0; i < MAX_CLIENTS; i++)
 		w->clients[i] = -1;
 }

@@ -170,13 +170,14 @@ def test_stop_says_what_else_the_guest_did(bantam: Bantam) -> None:
 def test_no_thread_to_resume_with(bantam: Bantam) -> None:
     """It stays paused, and goes on when there is one."""
     # Root has no such limit, but a process that root starts in the name of a user does; with its
-    # vCPU it is all that this user may have.
+    # vCPU it is all that this user may have. A user namespace of his would be counted as root's.
     other = ["setpriv", "--ruid", "61234", "--bounding-set=-sys_resource,-sys_admin"]
     if os.geteuid() or not shutil.which(other[0]):
         pytest.skip("needs root, and setpriv")
     if subprocess.run([*other, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no other user's processes here")
     argv = [*other, "prlimit", "--nproc=2", *bantam.argv("spin.long", "--name", "web")]
+    argv += ["--sandbox", "off"]
     with Running(argv, bantam.scratch) as guest:
         up(bantam, "web")
         verb(bantam, "pause", "web")

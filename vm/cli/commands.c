@@ -56,8 +56,21 @@ static int exit_code_of(const struct vm *vm, enum vm_end end)
 struct start {
 	struct detach detach;
 	struct log log;
+	int manager; /* notify_open's */
 	bool failed;
 };
+
+static int on_opened(void *opaque, const char *name, struct error *err)
+{
+	struct start *start = opaque;
+
+	start->manager = notify_open();
+	if (start->detach.wire < 0)
+		return 0;
+	if (!name)
+		return error_set(err, -ENOENT, "--detach: nobody could reach this VM");
+	return detach_prepare(&start->detach, name, err);
+}
 
 static void on_running(void *opaque, struct vm *vm, const char *name)
 {
@@ -75,11 +88,12 @@ static void on_running(void *opaque, struct vm *vm, const char *name)
 		vm_request_end(vm, VM_END_QUIT);
 		return;
 	}
-	notify_manager("READY=1");
+	notify_send(start->manager, "READY=1");
 }
 
 static int run_vm(const struct config *config, struct start *start)
 {
+	static const struct vm_callbacks callbacks = {.opened = on_opened, .running = on_running};
 	struct error err = {""};
 	enum vm_end end = VM_END_NONE;
 	struct log *log = &start->log;
@@ -90,11 +104,11 @@ static int run_vm(const struct config *config, struct start *start)
 	rc = vm_create(config, log, &vm, &code, &err);
 	if (rc < 0)
 		return complain(&err, code);
-	vm_when_running(vm, on_running, start);
+	vm_set_callbacks(vm, &callbacks, start);
 	rc = vm_run(vm, &end, &code, &err);
 	if (!rc)
 		code = start->failed ? EXIT_HOST : exit_code_of(vm, end);
-	notify_manager("STOPPING=1");
+	notify_send(start->manager, "STOPPING=1");
 	vm_farewell(vm, rc < 0 ? VM_END_NONE : end, code);
 	vm_destroy(vm);
 	/* Only now: the terminal is in its normal mode again. */
@@ -103,7 +117,7 @@ static int run_vm(const struct config *config, struct start *start)
 
 static int run(const struct config *config)
 {
-	struct start start = {.detach.wire = -1};
+	struct start start = {.detach = {.wire = -1, .log_fd = -1}, .manager = -1};
 	struct error err;
 	int code, rc = config->detach ? detach_fork(&start.detach, config, &code, &err) : 0;
 

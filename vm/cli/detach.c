@@ -180,17 +180,20 @@ static void replay(struct log *log, int fd)
 		dprintf(fd, "%s\n", line);
 }
 
+int detach_prepare(struct detach *detach, const char *name, struct error *err)
+{
+	detach->log_fd = open_logs(name, &detach->older_fd, err);
+	return MIN(detach->log_fd, 0);
+}
+
 int detach_running(struct detach *detach, const char *name, struct log *log, struct error *err)
 {
-	int older_fd, log_fd = open_logs(name, &older_fd, err);
-
-	if (log_fd < 0)
-		return log_fd;
-	replay(log, log_fd);
-	dup2(log_fd, STDERR_FILENO);
-	close(log_fd);
+	replay(log, detach->log_fd);
+	dup2(detach->log_fd, STDERR_FILENO);
+	close(detach->log_fd);
 	/* For the life of the process */
-	log_rotate(log, older_fd, LOG_FILE_MAX);
+	log_rotate(log, detach->older_fd, LOG_FILE_MAX);
+	detach->log_fd = -1;
 	for (const int *fd = detach->fds; *fd >= 0; fd++)
 		close(*fd);
 	return tell_parent(detach, name, err);
@@ -200,8 +203,10 @@ void detach_destroy(struct detach *detach)
 {
 	if (detach->wire >= 0)
 		close(detach->wire);
+	if (detach->log_fd >= 0)
+		close(detach->log_fd);
 	free(detach->fds);
-	*detach = (struct detach){.wire = -1};
+	*detach = (struct detach){.wire = -1, .log_fd = -1};
 }
 
 int detach_fork(struct detach *detach, const struct config *config, int *code, struct error *err)

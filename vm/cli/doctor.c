@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "loader/boot/gdt.h"
@@ -29,6 +30,7 @@
 #include "vm/kvm/kvm.h"
 #include "vm/machine/ram.h"
 #include "vm/options/options.h"
+#include "vm/sandbox/sandbox.h"
 
 #define PROBE_RAM   (4 * MiB)
 #define PROBE_GPA   (2 * MiB)
@@ -116,7 +118,7 @@ static int make_memory(struct probe *p, struct entry_state *entry, struct error 
 	int rc = guest_mem_create(&p->mem);
 
 	if (!rc)
-		rc = ram_create(PROBE_RAM, false, p->mem, &p->ram, err);
+		rc = ram_create(PROBE_RAM, false, MADV_DONTDUMP, p->mem, &p->ram, err);
 	if (!rc)
 		rc = guest_mem_write(p->mem, PROBE_GPA, probe_guest, probe_guest_size);
 	if (!rc)
@@ -252,6 +254,24 @@ static void print_nested(bool opens)
 	printf("%s\n", line);
 }
 
+static void print_sandbox(void)
+{
+	struct sandbox_result results[NUM_SANDBOX_LAYERS];
+	int rc = sandbox_probe(results);
+
+	if (rc < 0) {
+		printf("  no   sandbox: %s\n", strerror(-rc));
+		return;
+	}
+	for (enum sandbox_layer i = 0; i < NUM_SANDBOX_LAYERS; i++) {
+		const struct sandbox_result *result = &results[i];
+		const char *why = result->there ? result->text : strerror(-result->error);
+
+		printf("  %s   sandbox: %s%s%s\n", result->there ? "ok" : "--",
+			sandbox_layer_name(i), *why ? ": " : "", why);
+	}
+}
+
 static int examine(const struct config *config)
 {
 	struct probe probe = {
@@ -271,6 +291,7 @@ static int examine(const struct config *config)
 		kvm_host_max_vcpus(host));
 	kvm_host_capabilities(host, print_capability, &verbose);
 	print_nested(true);
+	print_sandbox();
 	if (run_probe(&probe, host, &err) < 0) {
 		printf("  no   a probe guest: %s\n", err.text);
 		good = false;

@@ -23,7 +23,7 @@ static socklen_t make_address(const char *name, struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-void notify_manager(const char *state)
+int notify_open(void)
 {
 	const struct timeval patience = {.tv_sec = 1};
 	const char *name = getenv("NOTIFY_SOCKET");
@@ -32,11 +32,19 @@ void notify_manager(const char *state)
 	int fd;
 
 	if (!len)
-		return;
+		return -1;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
+		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, len);
+	if (connect(fd, (const struct sockaddr *)&address, len) == 0)
+		return fd;
 	close(fd);
+	return -1;
+}
+
+void notify_send(int fd, const char *state)
+{
+	if (fd >= 0)
+		(void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -260,6 +261,25 @@ static int unreachable(const char *name, const struct sockaddr_un *address, stru
 		name, who, address->sun_path, how);
 }
 
+/*
+ * A VM in a user namespace does not know root, who comes as whom the socket belongs to: he could
+ * become him anyway.
+ */
+static int connect_as_owner(int fd, const struct sockaddr_un *address)
+{
+	const bool root = geteuid() == 0;
+	struct stat st;
+	int rc;
+
+	if (root && stat(address->sun_path, &st) == 0 && st.st_uid && seteuid(st.st_uid) < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	if (root && seteuid(0) < 0)
+		return -errno;
+	errno = -rc;
+	return rc;
+}
+
 static int connect_to(const char *name, const struct sockaddr_un *address, uint64_t timeout_ms,
 	int *ret, struct error *err)
 {
@@ -271,7 +291,7 @@ static int connect_to(const char *name, const struct sockaddr_un *address, uint6
 		return error_set_errno(err, -errno, "%s", name);
 	/* Where many wait already, connect waits, too. */
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) {
+	if (connect_as_owner(fd, address) == 0) {
 		*ret = fd;
 		return 0;
 	}

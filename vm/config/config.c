@@ -38,6 +38,7 @@ void config_init(struct config *config)
 		.on_panic = END_EXIT,
 		.kvm_device = "/dev/kvm",
 		.events_fd = -1,
+		.sandbox = SANDBOX_DEFAULT,
 		.metrics_ms = 10000,
 	};
 }
@@ -253,6 +254,20 @@ static int set_detach(struct config *config, const char *value, struct error *er
 	return 0;
 }
 
+static int set_sandbox(struct config *config, const char *value, struct error *err)
+{
+	int r = config_parse_choice(OPT_SANDBOX, value, err);
+
+	if (r >= 0)
+		config->sandbox = (enum sandbox_mode)r;
+	return MIN(r, 0);
+}
+
+static int set_user(struct config *config, const char *value, struct error *err)
+{
+	return config_set_text(&config->user, OPT_USER, value, err);
+}
+
 static int set_dry_run(struct config *config, const char *value, struct error *err)
 {
 	(void)value, (void)err;
@@ -317,6 +332,8 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_DUMP_DTB] = set_dump_dtb,
 	[OPT_EVENTS] = config_set_events,
 	[OPT_METRICS] = config_set_metrics,
+	[OPT_SANDBOX] = set_sandbox,
+	[OPT_USER] = set_user,
 	[OPT_VERBOSE] = set_verbose,
 	[OPT_HELP] = set_help,
 };

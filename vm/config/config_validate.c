@@ -358,5 +358,7 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_balloon(config, err);
 	r = r ? r : check_exit_port(config, err);
 	r = r ? r : check_detach(config, err);
+	if (!r && config->user && config->sandbox >= SANDBOX_LOG)
+		r = error_set(err, -EINVAL, "--user %s: not without the sandbox", config->user);
 	return r ? r : check_serial(config, err);
 }

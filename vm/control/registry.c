@@ -223,9 +223,11 @@ static void leave_mark(int fd, const char *name)
 /* A process's number is a name that is free, but for one who took it on purpose. */
 static int lock_some_name(struct registry *registry)
 {
-	unsigned int number = (unsigned int)getpid();
+	unsigned int number;
 	int rc = -EAGAIN;
 
+	registry->pid = (int)getpid();
+	number = (unsigned int)registry->pid;
 	for (unsigned int tries = 0; rc == -EAGAIN && tries < 1000; tries++, number++) {
 		snprintf(registry->name, sizeof(registry->name), "%s%u", made_up, number);
 		rc = lock(registry->lock_fd, registry->name);
@@ -264,6 +266,7 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 	int rc;
 
 	registry->lock_fd = -1;
+	registry->dir_fd = registry->pid = 0;
 	rc = name ? registry_address(name, &registry->address, err)
 		  : registry_path(dir, sizeof(dir), err);
 	if (!rc && name)
@@ -299,25 +302,49 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 	return rc;
 }
 
+/*
+ * Of NAME and suffix in the directory of the sockets: the path, and what it is relative to. The
+ * calls with a directory alone are let through by the sandbox.
+ */
+static int place_of(
+	const struct registry *registry, const char *name, const char *suffix, char path[256])
+{
+	const char *end = strrchr(registry->address.sun_path, '/');
+	const bool relative = registry->dir_fd > 0;
+
+	snprintf(path, 256, "%.*s%s%s%s", relative ? 0 : (int)(end - registry->address.sun_path),
+		registry->address.sun_path, relative ? "" : "/", name, suffix);
+	return relative ? registry->dir_fd : AT_FDCWD;
+}
+
 /* Whoever removed the directory under us may have made room for another VM of our name. */
 static bool is_still_ours(const struct registry *registry)
 {
 	struct stat locks, ours;
 	char path[256];
-	const char *end = strrchr(registry->address.sun_path, '/');
+	const int dir = place_of(registry, lock_name, "", path);
 
-	snprintf(path, sizeof(path), "%.*s/%s", (int)(end - registry->address.sun_path),
-		registry->address.sun_path, lock_name);
-	return lstat(path, &locks) == 0 && fstat(registry->lock_fd, &ours) == 0 &&
-	       locks.st_ino == ours.st_ino && locks.st_dev == ours.st_dev;
+	return fstatat(dir, path, &locks, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstat(registry->lock_fd, &ours) == 0 && locks.st_ino == ours.st_ino &&
+	       locks.st_dev == ours.st_dev;
+}
+
+void registry_drop_log(const struct registry *registry)
+{
+	char path[256];
+
+	unlinkat(place_of(registry, registry->name, ".log", path), path, 0);
+	unlinkat(place_of(registry, registry->name, ".log.1", path), path, 0);
 }
 
 void registry_release(struct registry *registry)
 {
+	char path[256];
+
 	if (registry->lock_fd < 0)
 		return;
 	if (is_still_ours(registry))
-		unlink(registry->address.sun_path);
+		unlinkat(place_of(registry, registry->name, socket_suffix, path), path, 0);
 	close(registry->lock_fd);
 	registry->lock_fd = -1;
 }

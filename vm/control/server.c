@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -467,13 +468,14 @@ static void on_client(void *opaque, uint32_t events)
 
 /* ---- connections ---- */
 
+/* As the process was started: it may be somebody else now. */
 static bool may_connect(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == geteuid() || peer.uid == 0);
+	       (peer.uid == (uid_t)getauxval(AT_EUID) || peer.uid == 0);
 }
 
 static void greet(struct client *client)
@@ -579,49 +581,47 @@ static void on_connection(void *opaque, uint32_t events)
 	settle(client);
 }
 
-static int listen_at(const struct sockaddr_un *address)
+int server_bind(const struct sockaddr_un *address, struct error *err)
 {
 	int rc, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
-		return -errno;
+		return error_set_errno(err, -errno, "%s", address->sun_path);
 	rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
 	if (rc < 0 && errno == EADDRINUSE && unlink(address->sun_path) == 0)
 		rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-	if (rc < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+	if (rc < 0) {
 		rc = -errno;
 		close(fd);
-		return rc;
+		return error_set_errno(err, rc, "%s", address->sun_path);
 	}
 	return fd;
 }
 
-int server_create(const struct server_config *config, const struct sockaddr_un *address,
-	struct server **ret, struct error *err)
+int server_create(
+	const struct server_config *config, int fd, struct server **ret, struct error *err)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	int rc;
 
 	if (!server)
-		return error_set_errno(err, -ENOMEM, "%s", address->sun_path);
+		return error_set_errno(err, -ENOMEM, "the control socket");
 	server->config = *config;
-	rc = listen_at(address);
+	rc = listen(fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
 	if (rc < 0)
 		goto free_server;
 	server->source = (struct event_source){
-		.fd = rc, .events = EPOLLIN, .fn = on_connection, .opaque = server};
+		.fd = fd, .events = EPOLLIN, .fn = on_connection, .opaque = server};
 	server->retry = (struct timer){.fn = listen_again, .opaque = server};
 	rc = event_loop_add(config->loop, &server->source);
 	if (rc < 0)
-		goto close_fd;
+		goto free_server;
 	*ret = server;
 	return 0;
 
-close_fd:
-	close(server->source.fd);
 free_server:
 	free(server);
-	return error_set_errno(err, rc, "%s", address->sun_path);
+	return error_set_errno(err, rc, "the control socket");
 }
 
 void server_destroy(struct server *server)

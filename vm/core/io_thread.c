@@ -15,6 +15,8 @@
 struct io_thread {
 	struct event_loop *loop;
 	char name[16];
+	const struct confine *confine;
+	enum confine_class what;
 	bool running;
 	pthread_t thread; /* valid while running */
 };
@@ -24,6 +26,7 @@ static void *run(void *opaque)
 	struct io_thread *thread = opaque;
 
 	pthread_setname_np(pthread_self(), thread->name);
+	confine_enter(thread->confine, thread->what);
 	/* Fails only for a descriptor that is not an epoll's. */
 	event_loop_run(thread->loop);
 	return NULL;
@@ -43,18 +46,21 @@ static int start(struct io_thread *thread)
 	return -rc;
 }
 
-int io_thread_create(const char *name, struct io_thread **ret, struct error *err)
+int io_thread_create(
+	const struct io_thread_config *config, struct io_thread **ret, struct error *err)
 {
 	struct io_thread *thread = calloc(1, sizeof(*thread));
 	int rc;
 
 	if (!thread)
-		return error_set_errno(err, -ENOMEM, "thread %s", name);
-	snprintf(thread->name, sizeof(thread->name), "%s", name);
+		return error_set_errno(err, -ENOMEM, "thread %s", config->name);
+	snprintf(thread->name, sizeof(thread->name), "%s", config->name);
+	thread->confine = config->confine;
+	thread->what = config->what;
 	rc = event_loop_create(&thread->loop);
 	if (rc < 0) {
 		free(thread);
-		return error_set_errno(err, rc, "thread %s", name);
+		return error_set_errno(err, rc, "thread %s", config->name);
 	}
 	*ret = thread;
 	return 0;

@@ -27,6 +27,7 @@ static const char *const exit_codes[] = {
 	[EXIT_QUIT] = "ended by Ctrl-A x on the console, or by `bantam stop`",
 	[EXIT_NO_VM] = "no VM of that name is running, or it cannot be reached",
 	[EXIT_FORCED] = "ended by force, or not in time",
+	[EXIT_DENIED] = "the sandbox denied a system call",
 };
 
 static const struct {

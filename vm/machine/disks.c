@@ -34,6 +34,8 @@ struct disk {
 
 struct disks {
 	struct log *log;
+	const struct confine *confine;
+	bool started;
 	struct disk_thread shared;
 	struct disk disk[CONFIG_MAX_DISKS];
 };
@@ -43,19 +45,21 @@ static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 	const bool own = disks->disk[i].config.iothread;
 	struct disk_thread *at = own ? &disks->disk[i].own : &disks->shared;
 	char name[16] = "disks";
+	const struct io_thread_config config = {
+		.name = name, .confine = disks->confine, .what = CONFINE_DISK};
 	int rc;
 
 	if (at->thread)
 		return 0;
 	if (own)
 		snprintf(name, sizeof(name), "disk%u", i);
-	rc = io_thread_create(name, &at->thread, err);
+	rc = io_thread_create(&config, &at->thread, err);
 	if (rc < 0)
 		return rc;
 	rc = timer_queue_create(io_thread_loop(at->thread), &at->timers);
 	if (rc < 0)
 		return error_set_errno(err, rc, "disks");
-	return io_thread_resume(at->thread, err);
+	return disks->started ? io_thread_resume(at->thread, err) : 0;
 }
 
 static int open_blk(struct disks *disks, const struct disk_config *config, const int *fds,
@@ -110,7 +114,8 @@ static int open_disk(struct disks *disks, unsigned int i, const int *fds, struct
 	return rc < 0 ? rc : open_thread(disks, i, err);
 }
 
-int disks_open(const struct config *config, struct log *log, struct disks **ret, struct error *err)
+int disks_open(const struct config *config, struct log *log, const struct confine *confine,
+	struct disks **ret, struct error *err)
 {
 	struct disks *disks = calloc(1, sizeof(*disks));
 	int rc = 0;
@@ -118,6 +123,7 @@ int disks_open(const struct config *config, struct log *log, struct disks **ret,
 	if (!disks)
 		return error_set_errno(err, -ENOMEM, "disks");
 	disks->log = log;
+	disks->confine = confine;
 	for (unsigned int i = 0; !rc && i < config->num_disks; i++) {
 		disks->disk[i].config = config->disks[i];
 		rc = open_disk(disks, i, NULL, err);
@@ -128,6 +134,17 @@ int disks_open(const struct config *config, struct log *log, struct disks **ret,
 	}
 	*ret = disks;
 	return 0;
+}
+
+int disks_start(struct disks *disks, struct error *err)
+{
+	int rc = disks->shared.thread ? io_thread_resume(disks->shared.thread, err) : 0;
+
+	for (unsigned int i = 0; !rc && i < CONFIG_MAX_DISKS; i++)
+		if (disks->disk[i].own.thread)
+			rc = io_thread_resume(disks->disk[i].own.thread, err);
+	disks->started = true;
+	return rc;
 }
 
 static void close_thread(struct disk_thread *at)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "devices/acpi_pm.h"
 #include "devices/char/chardev.h"
@@ -62,11 +63,14 @@ struct irq_line machine_wire(struct machine *m, unsigned int gsi)
 static int build_memory(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
+	/* Inside the sandbox there is no core file, and a process that is forked before has no use
+	 * for it. */
+	const int advice = config->sandbox < SANDBOX_LOG ? MADV_DONTFORK : MADV_DONTDUMP;
 	int rc = guest_mem_create(&m->mem);
 
 	if (rc < 0)
 		return error_set_errno(err, rc, "guest memory");
-	return ram_create(config->memory, config->hugepages, m->mem, &m->ram, err);
+	return ram_create(config->memory, config->hugepages, advice, m->mem, &m->ram, err);
 }
 
 static int build_kvm(struct machine *m, struct error *err)
@@ -278,6 +282,8 @@ static int build_vcpu(struct machine *m, unsigned int id, struct error *err)
 		.ending = m->env.ending,
 		.report = m->env.vcpu_ended,
 		.opaque = m->env.opaque,
+		.confine = m->env.confine,
+		.tasks_fd = m->env.tasks_fd,
 	};
 
 	const int rc = vcpu_create(&vcpu, &m->vcpus[id], err);

@@ -47,6 +47,7 @@ static int load_linux(struct machine *m, struct error *err)
 		.own_cmdline = m->env.own_cmdline,
 		.version = config->dry_run,
 		.boot = config->boot,
+		.keep = m->env.keep,
 		.kaslr = config->kaslr,
 	};
 	char cache_dir[PATH_MAX];

@@ -103,6 +103,11 @@ static int no_hotplug(const struct machine *m, struct error *err)
 			: "its devices are not on PCI (--transport)");
 }
 
+int machine_can_add(const struct machine *m, struct error *err)
+{
+	return m->hotplug ? 0 : no_hotplug(m, err);
+}
+
 int machine_add(
 	struct machine *m, enum machine_device_kind kind, unsigned int index, struct error *err)
 {

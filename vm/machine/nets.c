@@ -19,6 +19,8 @@
 struct nets {
 	const struct config *config;
 	struct log *log;
+	const struct confine *confine;
+	bool started;
 	struct io_thread *thread; /* NULL: there are no networks */
 	struct timer_queue *timers;
 	struct {
@@ -52,22 +54,23 @@ static void read_machine_id(char id[64])
  * User networks have one guest each. On a network of several, a VM is known by its name and by its
  * interface; where it has neither, by the process, for as long as that lives.
  */
-static void choose_mac(struct nets *nets, unsigned int i)
+static void choose_mac(struct nets *nets, unsigned int i, const char *host)
 {
 	const struct net_config *config = &nets->net[i].config;
 	const char *interface = config->ifname;
-	char machine_id[64], process[16];
+	char machine_id[64] = "", process[16];
 	static const uint8_t none[6];
 
 	memcpy(nets->net[i].mac, config->mac, sizeof(config->mac));
 	if (memcmp(config->mac, none, sizeof(none)))
 		return;
-	read_machine_id(machine_id);
+	if (!host)
+		read_machine_id(machine_id);
 	if (config->kind == NET_TAP && net_tap_is_pattern(interface) && !nets->config->name) {
 		snprintf(process, sizeof(process), "/%ld", (long)getpid());
 		interface = process;
 	}
-	net_mac_make(machine_id, nets->config->name, interface, i, nets->net[i].mac);
+	net_mac_make(host ? host : machine_id, nets->config->name, interface, i, nets->net[i].mac);
 }
 
 /* ---- opening ---- */
@@ -96,16 +99,23 @@ static void close_vhost(struct nets *nets, unsigned int i)
 }
 
 /* The guest does not see the difference; who has not asked for it can do without. */
-static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
+static int open_vhost(
+	struct nets *nets, unsigned int i, const struct nets_given *given, struct error *err)
 {
 	const enum net_vhost_mode mode = nets->net[i].config.vhost;
 	struct error why = {""};
 	int rc = 0;
 
+	if (given && given->num_vhost == nets->net[i].net->info.max_queues) {
+		memcpy(nets->net[i].vhost, given->vhost, sizeof(given->vhost));
+		nets->net[i].num_vhost = given->num_vhost;
+	}
 	/* The kernel knows no limits. */
 	if (mode == NET_VHOST_OFF || limit_is_set(nets_limit(nets, i, LIMIT_RX)) ||
-		limit_is_set(nets_limit(nets, i, LIMIT_TX)))
+		limit_is_set(nets_limit(nets, i, LIMIT_TX))) {
+		close_vhost(nets, i);
 		return 0;
+	}
 	while (!rc && nets->net[i].num_vhost < nets->net[i].net->info.max_queues) {
 		rc = vhost_open(&nets->net[i].vhost[nets->net[i].num_vhost], &why);
 		nets->net[i].num_vhost += !rc;
@@ -120,7 +130,8 @@ static int open_vhost(struct nets *nets, unsigned int i, struct error *err)
 	return 0;
 }
 
-static int open_tap(struct nets *nets, unsigned int i, struct error *err)
+static int open_tap(
+	struct nets *nets, unsigned int i, const struct nets_given *given, struct error *err)
 {
 	const struct net_config *config = &nets->net[i].config;
 	const struct net_tap_config tap = {
@@ -133,19 +144,20 @@ static int open_tap(struct nets *nets, unsigned int i, struct error *err)
 	};
 	int rc = net_tap_create(&tap, &nets->net[i].net, err);
 
-	return rc < 0 ? rc : open_vhost(nets, i, err);
+	return rc < 0 ? rc : open_vhost(nets, i, given, err);
 }
 
-static int open_net(struct nets *nets, unsigned int i, struct error *err)
+static int open_net(
+	struct nets *nets, unsigned int i, const struct nets_given *given, struct error *err)
 {
 	const struct net_config *config = &nets->net[i].config;
 
-	choose_mac(nets, i);
+	choose_mac(nets, i, given ? given->host : NULL);
 	memcpy(nets->net[i].limits, config->limits, sizeof(config->limits));
 	if (nets->config->dry_run)
 		return net_null_create(
 			MAX(MAX(config->queues, config->num_fds), 1u), &nets->net[i].net, err);
-	return config->kind == NET_TAP ? open_tap(nets, i, err) : open_user(nets, i, err);
+	return config->kind == NET_TAP ? open_tap(nets, i, given, err) : open_user(nets, i, err);
 }
 
 int nets_find(const struct nets *nets, const char *id)
@@ -174,10 +186,12 @@ static int choose_id(struct nets *nets, unsigned int i, struct error *err)
 
 static int open_thread(struct nets *nets, struct error *err)
 {
+	const struct io_thread_config config = {
+		.name = "net", .confine = nets->confine, .what = CONFINE_NET};
 	int rc;
 
 	if (!nets->thread) {
-		rc = io_thread_create("net", &nets->thread, err);
+		rc = io_thread_create(&config, &nets->thread, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -186,7 +200,8 @@ static int open_thread(struct nets *nets, struct error *err)
 }
 
 /* The thread is held. */
-static int open_one(struct nets *nets, unsigned int i, struct error *err)
+static int open_one(
+	struct nets *nets, unsigned int i, const struct nets_given *given, struct error *err)
 {
 	int rc = choose_id(nets, i, err);
 
@@ -195,10 +210,11 @@ static int open_one(struct nets *nets, unsigned int i, struct error *err)
 	if (rc < 0)
 		return rc;
 	nets->net[i].there = true;
-	return open_net(nets, i, err);
+	return open_net(nets, i, given, err);
 }
 
-int nets_open(const struct config *config, struct log *log, struct nets **ret, struct error *err)
+int nets_open(const struct config *config, struct log *log, const struct confine *confine,
+	struct nets **ret, struct error *err)
 {
 	struct nets *nets = calloc(1, sizeof(*nets));
 	int rc = 0;
@@ -207,9 +223,13 @@ int nets_open(const struct config *config, struct log *log, struct nets **ret, s
 		return error_set_errno(err, -ENOMEM, "networks");
 	nets->config = config;
 	nets->log = log;
+	nets->confine = confine;
+	/* Who gets a user network later cannot open its library then. */
+	if (config->hotplug && !config->dry_run)
+		net_slirp_load();
 	for (unsigned int i = 0; !rc && i < config->num_nets; i++) {
 		nets->net[i].config = config->nets[i];
-		rc = open_one(nets, i, err);
+		rc = open_one(nets, i, NULL, err);
 	}
 	if (rc < 0) {
 		nets_close(nets);
@@ -241,7 +261,8 @@ void nets_close(struct nets *nets)
 	free(nets);
 }
 
-int nets_add(struct nets *nets, const struct net_config *config, struct error *err)
+int nets_add(struct nets *nets, const struct net_config *config, const struct nets_given *given,
+	struct error *err)
 {
 	unsigned int i = 0;
 	int rc;
@@ -251,7 +272,7 @@ int nets_add(struct nets *nets, const struct net_config *config, struct error *e
 	if (i == CONFIG_MAX_NETS)
 		return error_set(err, -ENOSPC, "a VM has %d networks at most", CONFIG_MAX_NETS);
 	nets->net[i].config = *config;
-	rc = open_one(nets, i, err);
+	rc = open_one(nets, i, given, err);
 	if (rc < 0) {
 		close_net(nets, i);
 		return rc;
@@ -298,7 +319,13 @@ void nets_hold(struct nets *nets)
 
 int nets_resume(struct nets *nets, struct error *err)
 {
-	return nets->thread ? io_thread_resume(nets->thread, err) : 0;
+	return nets->thread && nets->started ? io_thread_resume(nets->thread, err) : 0;
+}
+
+int nets_start(struct nets *nets, struct error *err)
+{
+	nets->started = true;
+	return nets_resume(nets, err);
 }
 
 struct net *nets_net(struct nets *nets, unsigned int i)

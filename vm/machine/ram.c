@@ -15,7 +15,8 @@
 #include "vm/machine/hugetlb.h"
 
 /* The page size of KVM's large mappings: RAM aligned to it costs 512 times fewer page faults. */
-#define HUGE_PAGE (2 * MiB)
+#define HUGE_PAGE  (2 * MiB)
+#define GUARD_PAGE (4 * KiB)
 
 struct ram {
 	uint8_t *base; /* of all the ranges, one behind the other */
@@ -58,7 +59,7 @@ static int check_cgroups(uint64_t size, struct error *err)
 		(unsigned long long)(size / MiB), (unsigned long long)(room / MiB), where);
 }
 
-static int map_huge(struct ram *ram, uint64_t size, struct error *err)
+static int map_huge(struct ram *ram, uint64_t size, int advice, struct error *err)
 {
 	void *p;
 	int rc = check_cgroups(size, err);
@@ -69,7 +70,7 @@ static int map_huge(struct ram *ram, uint64_t size, struct error *err)
 		0);
 
 	if (p != MAP_FAILED) {
-		madvise(p, size, MADV_DONTDUMP);
+		madvise(p, size, advice);
 		*ram = (struct ram){.base = p, .mapping = p, .mapping_size = size};
 		return 0;
 	}
@@ -101,26 +102,36 @@ static const char *why_refused(void)
 	return "";
 }
 
-/* Maps more than asked for: what lies before and behind the aligned part is never touched. */
-static int map_aligned(struct ram *ram, uint64_t size, struct error *err)
+/*
+ * Maps more than asked for: what lies before and behind the aligned part, a page at least, cannot
+ * be touched.
+ */
+static int map_aligned(struct ram *ram, uint64_t size, int advice, struct error *err)
 {
-	uint8_t *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const uint64_t around = HUGE_PAGE + 2 * GUARD_PAGE;
+	uint8_t *p = mmap(
+		NULL, size + around, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *base = p + (ALIGN_UP((uintptr_t)p + GUARD_PAGE, HUGE_PAGE) - (uintptr_t)p);
+	int code = p == MAP_FAILED ? errno : 0;
 
-	if (p == MAP_FAILED) {
-		return error_set(err, -ENOMEM, "%llu MiB of guest memory: %s%s",
-			(unsigned long long)(size / MiB), strerror(errno), why_refused());
+	if (!code && mprotect(base, size, PROT_READ | PROT_WRITE) < 0) {
+		code = errno;
+		munmap(p, size + around);
 	}
-	*ram = (struct ram){.mapping = p, .mapping_size = size + HUGE_PAGE};
-	ram->base = p + (ALIGN_UP((uintptr_t)p, HUGE_PAGE) - (uintptr_t)p);
+
+	if (code) {
+		return error_set(err, -ENOMEM, "%llu MiB of guest memory: %s%s",
+			(unsigned long long)(size / MiB), strerror(code), why_refused());
+	}
+	*ram = (struct ram){.base = base, .mapping = p, .mapping_size = size + around};
 	/* Both are advice: a kernel built without THP refuses the first. */
 	madvise(ram->base, size, MADV_HUGEPAGE);
-	madvise(ram->base, size, MADV_DONTDUMP);
+	madvise(ram->base, size, advice);
 	return 0;
 }
 
-int ram_create(
-	uint64_t size, bool hugepages, struct guest_mem *mem, struct ram **ret, struct error *err)
+int ram_create(uint64_t size, bool hugepages, int advice, struct guest_mem *mem, struct ram **ret,
+	struct error *err)
 {
 	struct ram_range ranges[RAM_MAX_RANGES];
 	unsigned int n = ram_layout(size, ranges);
@@ -130,7 +141,7 @@ int ram_create(
 
 	if (!ram)
 		return error_set_errno(err, -ENOMEM, "guest memory");
-	rc = hugepages ? map_huge(ram, size, err) : map_aligned(ram, size, err);
+	rc = hugepages ? map_huge(ram, size, advice, err) : map_aligned(ram, size, advice, err);
 	if (rc < 0) {
 		free(ram);
 		return rc;

@@ -41,6 +41,11 @@ static const char *const boots[] = {[BOOT_AUTO] = "auto",
 	[BOOT_MULTIBOOT] = "multiboot",
 	NULL};
 static const char *const switches[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on", NULL};
+static const char *const sandbox_modes[] = {[SANDBOX_ON] = "on",
+	[SANDBOX_STRICT] = "strict",
+	[SANDBOX_LOG] = "log",
+	[SANDBOX_OFF] = "off",
+	NULL};
 static const char *const smbios_keys[] = {"serial=", "oem=", NULL};
 static const char *const disk_actions[] = {"list", "add", "remove", "swap", "resize", NULL};
 static const char *const net_actions[] = {"list", "add", "remove", "link", NULL};
@@ -51,6 +56,7 @@ static_assert(ARRAY_SIZE(net_kinds) == NET_NONE + 2, "a word for each enum net_k
 static_assert(ARRAY_SIZE(console_kinds) == CONSOLE_VIRTIO + 2, "a word for each enum console_kind");
 static_assert(
 	ARRAY_SIZE(transports) == TRANSPORT_MMIO_CMDLINE + 2, "a word for each enum transport");
+static_assert(ARRAY_SIZE(sandbox_modes) == SANDBOX_OFF + 2, "a word for each enum sandbox_mode");
 static_assert(ARRAY_SIZE(boots) == BOOT_MULTIBOOT + 2, "a word for each enum loader_boot");
 static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
 
@@ -345,6 +351,22 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "write what it has done to the end of a file, as `stat --json`",
 		.more = "; interval=SECONDS behind a comma says how often (default 10)"},
+	[OPT_SANDBOX] = {.name = "sandbox",
+		.value = "HOW",
+		.choices = sandbox_modes,
+		.closed = true,
+		.verbs = RUN,
+		.group = GROUP_OTHER,
+		.brief = "what Bantam gives up before the guest runs",
+		.more = ": on (default) all that this host lets it, strict refuses to start "
+			"where something is missing, log denies nothing and has the kernel log "
+			"the system calls that on would deny, off nothing. `bantam doctor` says "
+			"what this host has"},
+	[OPT_USER] = {.name = "user",
+		.value = "NAME",
+		.verbs = RUN,
+		.group = GROUP_OTHER,
+		.brief = "whom to become once everything is open, for root only"},
 	[OPT_TIMEOUT] = {.short_name = 't',
 		.name = "timeout",
 		.value = "SECONDS",

@@ -4,11 +4,18 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "devices/net/net.h"
 #include "vm/core/error.h"
+
+static const char name[] = "libslirp.so.0";
+
+void net_slirp_load(void)
+{
+	dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
 
 int slirp_lib_open(struct slirp_lib *lib, struct error *err)
 {
-	static const char name[] = "libslirp.so.0";
 	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 
 	if (!library)

@@ -31,7 +31,8 @@ struct char_config {
 	 */
 	void (*ended)(void *opaque);
 	void (*broken)(void *opaque, int error);
-	const char *help; /* what Ctrl-A ? prints; NULL: the keys of a VM's terminal */
+	const struct confine *confine; /* of the guard, or NULL */
+	const char *help;	       /* what Ctrl-A ? prints; NULL: the keys of a VM's terminal */
 	void *opaque;
 };
 
@@ -56,6 +57,8 @@ int char_file_create(const struct char_config *config, const char *path, struct 
 	struct error *err);
 /* Prints the slave's path by log_msg(LOG_INFO...) */
 int char_pty_create(const struct char_config *config, struct chardev **ret, struct error *err);
+/* Of the slave of such a one; as long as it is there. */
+const char *char_pty_path(const struct chardev *dev);
 /* Listens at path; one client at a time, a later one waits until the first has gone. */
 int char_unix_create(const struct char_config *config, const char *path, struct chardev **ret,
 	struct error *err);

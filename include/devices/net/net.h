@@ -215,5 +215,7 @@ enum {
  * afterwards, clock and log are.
  */
 int net_slirp_create(const struct net_slirp_config *config, struct net **ret, struct error *err);
+/* Opens what net_slirp_create will need, if it is there. */
+void net_slirp_load(void);
 
 #endif

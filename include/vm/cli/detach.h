@@ -13,8 +13,10 @@ struct error;
 struct log;
 
 struct detach {
-	int wire; /* to the parent; -1: this process is not detached */
-	int *fds; /* that were open when the process was started; ends with -1 */
+	int wire;   /* to the parent; -1: this process is not detached */
+	int log_fd;   /* the VM's log file, or -1 */
+	int older_fd; /* the other one, if that is there */
+	int *fds;   /* that were open when the process was started; ends with -1 */
 };
 
 /*
@@ -24,11 +26,13 @@ struct detach {
  */
 int detach_fork(struct detach *detach, const struct config *config, int *code, struct error *err);
 
+/* In the child: makes the log file of a VM of that name. -errno with a line. */
+int detach_prepare(struct detach *detach, const char *name, struct error *err);
 /*
  * In the child: the guest runs, under that name. From now on standard error is the VM's log file,
  * where what was logged before stands already, no descriptor of the caller's is open any more, and
- * the parent prints the name and ends. -errno with a line when there is no such file, or nobody who
- * could be told.
+ * the parent prints the name and ends. -errno with a line when there is nobody who could be
+ * told.
  */
 int detach_running(struct detach *detach, const char *name, struct log *log, struct error *err);
 

@@ -4,10 +4,11 @@
 #define BANTAM_VM_CLI_NOTIFY_H
 
 /*
- * Sends state ("READY=1") to the socket that NOTIFY_SOCKET names: a path, or with '@' first an
- * abstract name. Without that variable nothing happens, and a socket that takes nothing is no
- * reason to fail.
+ * The socket that NOTIFY_SOCKET names: a path, or with '@' first an abstract name. A descriptor, or
+ * -1 where there is none.
  */
-void notify_manager(const char *state);
+int notify_open(void);
+/* Sends state ("READY=1") there, or nowhere. A socket that takes nothing is no reason to fail. */
+void notify_send(int fd, const char *state);
 
 #endif

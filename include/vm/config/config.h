@@ -15,6 +15,7 @@
 #include "vm/config/config_limit.h"
 #include "vm/core/base.h"
 #include "vm/options/options.h"
+#include "vm/sandbox/sandbox.h"
 
 struct error;
 
@@ -152,9 +153,11 @@ struct config {
 	unsigned int hotplug; /* free slots for devices that come later; 0: no hot-plug */
 
 	enum end_action on_reboot, on_poweroff, on_panic;
-	uint16_t exit_port;   /* 0: none */
-	bool dry_run;	      /* do not start it */
-	bool detach;	      /* from its caller, once it runs */
+	uint16_t exit_port; /* 0: none */
+	bool dry_run;	    /* do not start it */
+	bool detach;	    /* from its caller, once it runs */
+	enum sandbox_mode sandbox;
+	const char *user;     /* whom to become, NULL for none */
 	const char *events;   /* a file, or the number of a descriptor; NULL: none */
 	int events_fd;	      /* that number, or -1 */
 	const char *metrics;  /* a file; NULL: none */

@@ -16,6 +16,7 @@ enum exit_code {
 	EXIT_QUIT,	   /* Ctrl-A x on the console */
 	EXIT_NO_VM,	   /* no VM of that name runs, or it may not be reached */
 	EXIT_FORCED,	   /* done, but not as asked: by force, or too late */
+	EXIT_DENIED,	   /* the sandbox denied a system call */
 	NUM_EXIT_CODES,
 
 	EXIT_SIGNAL_BASE = 128, /* + N: ended by signal N, as shells see it */

@@ -31,6 +31,9 @@ int registry_path(char *path, size_t size, struct error *err);
 
 struct registry {
 	int lock_fd; /* -1: it has no name */
+	/* The directory, where its path leads nowhere any more; 0: the path does. Not owned. */
+	int dir_fd;
+	int pid; /* this process's number, where a name was made of it; else 0 */
 	char name[REGISTRY_MAX_NAME + 1];
 	struct sockaddr_un address;
 };
@@ -43,6 +46,8 @@ struct registry {
 int registry_claim(struct registry *registry, const char *name, struct error *err);
 /* Removes the socket, if it is there. */
 void registry_release(struct registry *registry);
+/* Removes what a detached VM of this name had to say (registry_log_path). */
+void registry_drop_log(const struct registry *registry);
 
 /* The address of a VM's socket. -EINVAL, -ENAMETOOLONG with a line. */
 int registry_address(const char *name, struct sockaddr_un *address, struct error *err);

@@ -60,9 +60,14 @@ struct server_config {
 	const char *name; /* the VM's, for the greeting */
 };
 
-/* Listens at address, where nobody else does; what is there is removed. -errno with a line. */
-int server_create(const struct server_config *config, const struct sockaddr_un *address,
-	struct server **ret, struct error *err);
+/*
+ * A socket at address, where nobody else listens; what is there is removed. Nobody gets an answer
+ * before it is given to server_create. Its descriptor, or -errno with a line.
+ */
+int server_bind(const struct sockaddr_un *address, struct error *err);
+/* Listens on fd, which is taken over unless that fails. -errno with a line. */
+int server_create(
+	const struct server_config *config, int fd, struct server **ret, struct error *err);
 /*
  * Sends what is still to be sent, as far as that takes no waiting, and hangs up. The control is
  * destroyed before, so that its last answers are among that. NULL is allowed.

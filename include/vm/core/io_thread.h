@@ -4,15 +4,21 @@
 #define BANTAM_VM_CORE_IO_THREAD_H
 
 #include "vm/core/base.h"
+#include "vm/core/confine.h"
 
 struct error;
 struct event_loop;
 struct io_thread;
 
-/*
- * Held as yet (see below). name is what ps and top show, at most 15 characters. -errno with a line.
- */
-int io_thread_create(const char *name, struct io_thread **ret, struct error *err);
+struct io_thread_config {
+	const char *name;	       /* what ps and top show, at most 15 characters */
+	const struct confine *confine; /* or NULL; outlives it */
+	enum confine_class what;
+};
+
+/* Held as yet (see below). -errno with a line. */
+int io_thread_create(
+	const struct io_thread_config *config, struct io_thread **ret, struct error *err);
 /* Ends and joins the thread. Nothing is on its loop any more; NULL is allowed. */
 void io_thread_destroy(struct io_thread *thread);
 

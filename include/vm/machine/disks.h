@@ -11,16 +11,21 @@
 
 struct blk;
 struct clock;
+struct confine;
 struct disks;
 struct error;
 struct event_loop;
 struct log;
 
 /*
- * Opens all disks of config, which outlives them, as log does. Threads are made only for disks:
- * one for all that do not ask for their own. -errno with a line that names the file.
+ * Opens all disks of config, which outlives them, as log and confine do. Threads are made only for
+ * disks: one for all that do not ask for their own; they are held until disks_start, also for disks
+ * that are added. -errno with a line that names the file.
  */
-int disks_open(const struct config *config, struct log *log, struct disks **ret, struct error *err);
+int disks_open(const struct config *config, struct log *log, const struct confine *confine,
+	struct disks **ret, struct error *err);
+/* Twice is once. */
+int disks_start(struct disks *disks, struct error *err);
 /* No machine uses them; NULL is allowed. */
 void disks_close(struct disks *disks);
 

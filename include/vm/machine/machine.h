@@ -19,6 +19,7 @@
 
 struct blk;
 struct chardev;
+struct confine;
 struct clock;
 struct disks;
 struct error;
@@ -28,6 +29,7 @@ struct kvm_host;
 struct log;
 struct machine;
 struct nets;
+struct unpack_keep;
 struct vcpu_registers;
 struct virtio_balloon;
 
@@ -41,6 +43,7 @@ struct machine_env {
 	const struct image *kernel; /* or the flat binary */
 	const struct image *initrds;
 	unsigned int num_initrds;
+	struct unpack_keep *keep;  /* over boots */
 	struct kvm_host *kvm;	   /* NULL: no vCPUs, for --dry-run */
 	const struct clock *clock; /* the guest's, which pauses with it */
 	struct log *log;
@@ -59,6 +62,8 @@ struct machine_env {
 	void (*exit_port)(void *opaque, uint8_t status); /* the guest wants it to be the VM's */
 	void *opaque;
 	const _Atomic bool *ending;
+	const struct confine *confine; /* of vCPUs, or NULL */
+	const int *tasks_fd;	       /* see vcpu_config */
 };
 
 /*
@@ -92,10 +97,12 @@ int machine_resume(struct machine *machine, bool catch_up, struct error *err);
  * Hot-plug, while the machine runs; index is that of disks.h and nets.h, and the networks' thread
  * is held for a network. -errno with a line.
  *
+ * can_add says whether anything can be added at all.
  * add makes the device of a disk or network and tells the guest. can_ask says whether the guest can
  * be asked for a device at all, and ask does so; env->ejected comes when it has let go of it.
  * take_out takes the device away, asked for or not, and no vCPU runs meanwhile.
  */
+int machine_can_add(const struct machine *machine, struct error *err);
 int machine_add(struct machine *machine, enum machine_device_kind kind, unsigned int index,
 	struct error *err);
 int machine_can_ask(struct machine *machine, enum machine_device_kind kind, unsigned int index,

@@ -13,6 +13,7 @@
 #include "vm/core/base.h"
 
 struct clock;
+struct confine;
 struct error;
 struct event_loop;
 struct log;
@@ -20,10 +21,13 @@ struct net;
 struct nets;
 
 /*
- * Opens all networks of config, which outlives them, as log does; the thread, if there are any, is
- * held. With --dry-run they lead nowhere. -errno with a line.
+ * Opens all networks of config, which outlives them, as log and confine do; the thread, if there
+ * are any, is held, and stays so until nets_start. With --dry-run they lead nowhere. -errno with a
+ * line.
  */
-int nets_open(const struct config *config, struct log *log, struct nets **ret, struct error *err);
+int nets_open(const struct config *config, struct log *log, const struct confine *confine,
+	struct nets **ret, struct error *err);
+int nets_start(struct nets *nets, struct error *err);
 /* No machine uses them; NULL is allowed. */
 void nets_close(struct nets *nets);
 
@@ -31,12 +35,20 @@ void nets_close(struct nets *nets);
 void nets_hold(struct nets *nets);
 int nets_resume(struct nets *nets, struct error *err);
 
+/* What whoever adds a network has opened and read, as this process may not be able to. */
+struct nets_given {
+	const char *host; /* this host's own number, or NULL: it is read here */
+	int vhost[CONFIG_MAX_NET_QUEUES];
+	unsigned int num_vhost; /* 0: they are opened here */
+};
+
 /*
  * The thread is held. One more: its index, or -errno with a line; what config->copy has is taken
- * over unless that fails. The descriptors in config become the network's own, as with nets_open.
- * remove: no machine uses it.
+ * over unless that fails. The descriptors in config and given become the network's own, as with
+ * nets_open. remove: no machine uses it.
  */
-int nets_add(struct nets *nets, const struct net_config *config, struct error *err);
+int nets_add(struct nets *nets, const struct net_config *config, const struct nets_given *given,
+	struct error *err);
 void nets_remove(struct nets *nets, unsigned int i);
 
 /* The index of the network of that id, or -ENOENT. */

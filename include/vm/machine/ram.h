@@ -22,9 +22,12 @@ struct ram_range {
 /* How size bytes of RAM lie in the guest-physical map. Returns the number of ranges. */
 unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES]);
 
-/* Maps the memory and adds it to mem. With hugepages it comes from hugetlbfs, all or nothing. */
-int ram_create(
-	uint64_t size, bool hugepages, struct guest_mem *mem, struct ram **ret, struct error *err);
+/*
+ * Maps the memory and adds it to mem. With hugepages it comes from hugetlbfs, all or nothing.
+ * advice is for madvise(2), and may be ignored: MADV_DONTDUMP or MADV_DONTFORK.
+ */
+int ram_create(uint64_t size, bool hugepages, int advice, struct guest_mem *mem, struct ram **ret,
+	struct error *err);
 void ram_destroy(struct ram *ram);
 
 #endif

@@ -104,7 +104,8 @@ static int set_up(void **state)
 	assert_int_equal(control_create(&control, &f->control), 0);
 	server.control = f->control;
 	server.loop = f->loop;
-	assert_int_equal(server_create(&server, &f->address, &f->server, &err), 0);
+	assert_int_equal(
+		server_create(&server, server_bind(&f->address, &err), &f->server, &err), 0);
 	*state = f;
 	return 0;
 }

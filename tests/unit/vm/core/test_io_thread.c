@@ -78,7 +78,8 @@ static struct io_thread *create(const char *name)
 	struct io_thread *thread = NULL;
 	struct error err = {""};
 
-	if (io_thread_create(name, &thread, &err) < 0 || io_thread_resume(thread, &err) < 0)
+	if (io_thread_create(&(struct io_thread_config){.name = name}, &thread, &err) < 0 ||
+		io_thread_resume(thread, &err) < 0)
 		fail_msg("%s", err.text);
 	return thread;
 }

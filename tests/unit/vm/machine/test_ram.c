@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -47,7 +48,7 @@ static void memory_is_there(void **state)
 
 	(void)state;
 	assert_int_equal(guest_mem_create(&mem), 0);
-	assert_int_equal(ram_create(4 * GiB, false, mem, &ram, &err), 0);
+	assert_int_equal(ram_create(4 * GiB, false, MADV_DONTDUMP, mem, &ram, &err), 0);
 	assert_int_equal((uintptr_t)guest_mem_regions(mem, &count)->hva % (2 * MiB), 0);
 	assert_int_equal(count, 2);
 	assert_int_equal(guest_mem_write(mem, 3 * GiB - 1, "x", 1), 0);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Landlock: files, ports, signals and abstract sockets, as far as the kernel's version goes. */
+#ifndef BANTAM_VM_SANDBOX_LANDLOCK_H
+#define BANTAM_VM_SANDBOX_LANDLOCK_H
+
+#include <stdbool.h>
+
+#include "vm/sandbox/sys.h"
+
+enum landlock_right { LANDLOCK_READ, LANDLOCK_REMOVE };
+
+struct landlock_grant {
+	int fd; /* -1: none */
+	enum landlock_right right;
+};
+
+/*
+ * This process may open, make, change and remove nothing any more but what is granted, beneath fd.
+ * With network it may go on to bind and connect. The ABI's version, as far as
+ * we know them, or -errno.
+ */
+int landlock_enter(const struct sandbox_sys *sys, const struct landlock_grant *grants,
+	unsigned int num, bool network);
+
+#endif

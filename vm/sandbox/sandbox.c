@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The order, each step for the sake of those that follow:
+ *
+ *	namespaces	need a process with one thread
+ *	root		needs the rights that a new user namespace gives
+ *	user		needs root's rights, which it gives up
+ *	rights		all others go; no new ones come, which Landlock and seccomp ask for
+ *	Landlock	binds the calling thread and those that it starts: so before there are any
+ *	seccomp		last, as all that went before would be denied
+ *
+ * Everything is open by then, and the first machine is built: its kernel was read from the cache
+ * or unpacked, with files and libraries that nobody can open later. A reboot reads the same
+ * descriptors (loader/unpack).
+ *
+ * A layer that is missing is said once, or with strict is the end of it.
+ */
+#include "vm/sandbox/sandbox.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "landlock.h"
+#include "layers.h"
+#include "vm/core/error.h"
+#include "vm/core/log.h"
+
+static const char *const layer_names[NUM_SANDBOX_LAYERS] = {
+	[SANDBOX_NAMESPACES] = "namespaces",
+	[SANDBOX_NETWORK] = "network namespace",
+	[SANDBOX_ROOT] = "empty file system",
+	[SANDBOX_USER] = "user",
+	[SANDBOX_RIGHTS] = "no rights",
+	[SANDBOX_LANDLOCK] = "Landlock",
+	[SANDBOX_SECCOMP] = "seccomp",
+};
+
+const char *sandbox_layer_name(enum sandbox_layer layer)
+{
+	return layer_names[layer];
+}
+
+int layer_result(struct sandbox *sandbox, enum sandbox_layer layer, int rc)
+{
+	sandbox->results[layer] = (struct sandbox_result){.there = rc >= 0, .error = MIN(rc, 0)};
+	return rc;
+}
+
+void layer_say(struct sandbox *sandbox, enum sandbox_layer layer, const char *fmt, ...)
+{
+	struct sandbox_result *result = &sandbox->results[layer];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(result->text, sizeof(result->text), fmt, args);
+	va_end(args);
+}
+
+/* ---- threads ---- */
+
+static bool narrows(const struct sandbox *sandbox)
+{
+	return sandbox->entered || sandbox->config.mode == SANDBOX_LOG;
+}
+
+static void enter_class(void *opaque, enum confine_class what)
+{
+	const struct sandbox *sandbox = opaque;
+	int rc;
+
+	if (what == CONFINE_NET && sandbox->config.user_net)
+		what = CONFINE_NET_USER;
+	/* A process of its own comes from before: it has no privileges to lose yet. */
+	if (what == CONFINE_GUARD && sandbox->config.mode < SANDBOX_LOG)
+		sandbox_call(sandbox->sys, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	else if (!narrows(sandbox))
+		return;
+	rc = filter_load(sandbox->sys, what, &sandbox->values);
+	/* It has the process's. */
+	if (rc < 0 && what != CONFINE_GUARD)
+		log_msg(sandbox->config.log, LOG_WARN, "sandbox: a %s thread without a filter: %s",
+			confine_class_name(what), strerror(-rc));
+}
+
+/* ---- life ---- */
+
+int sandbox_create(const struct sandbox_config *config, struct sandbox **ret, struct error *err)
+{
+	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	int rc;
+
+	if (!sandbox)
+		return error_set_errno(err, -ENOMEM, "the sandbox");
+	sandbox->config = *config;
+	sandbox->sys = config->sys ? config->sys : &sandbox_sys_host;
+	sandbox->confine = (struct confine){.enter = enter_class, .opaque = sandbox};
+	sandbox->values = (struct filter_values){.run_fd = -1, .tasks_fd = -1};
+	sandbox->values.log = config->mode == SANDBOX_LOG;
+	sandbox->become_uid = (uid_t)-1;
+	/* As the process was started, without asking the kernel again. */
+	sandbox->uid = (uid_t)getauxval(AT_EUID);
+	sandbox->root = sandbox->uid == 0;
+	rc = user_look_up(sandbox, err);
+	if (rc < 0) {
+		free(sandbox);
+		return rc;
+	}
+	*ret = sandbox;
+	return 0;
+}
+
+void sandbox_destroy(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return;
+	if (sandbox->values.run_fd >= 0)
+		close(sandbox->values.run_fd);
+	if (sandbox->values.tasks_fd >= 0)
+		close(sandbox->values.tasks_fd);
+	free(sandbox);
+}
+
+const struct confine *sandbox_confine(struct sandbox *sandbox)
+{
+	return &sandbox->confine;
+}
+
+void sandbox_set_pid(struct sandbox *sandbox, int pid)
+{
+	sandbox->values.pid = pid;
+}
+
+void sandbox_set_run_dir(struct sandbox *sandbox, const char *path)
+{
+	sandbox->run_dir = path;
+}
+
+void sandbox_add_readable(struct sandbox *sandbox, const char *path)
+{
+	if (sandbox->num_readable < SANDBOX_MAX_READABLE)
+		sandbox->readable[sandbox->num_readable++] = path;
+}
+
+/* ---- entering ---- */
+
+static void enter_landlock(struct sandbox *sandbox)
+{
+	struct landlock_grant grants[SANDBOX_MAX_READABLE + 2] = {
+		{sandbox->values.run_fd, LANDLOCK_REMOVE},
+		{sandbox->values.tasks_fd, LANDLOCK_READ}};
+	unsigned int num = 2;
+	int abi;
+
+	for (unsigned int i = 0; i < sandbox->num_readable; i++)
+		grants[num++] = (struct landlock_grant){sandbox->readable_fd[i], LANDLOCK_READ};
+	abi = landlock_enter(sandbox->sys, grants, num, sandbox->config.user_net);
+	for (unsigned int i = 0; i < sandbox->num_readable; i++)
+		if (sandbox->readable_fd[i] >= 0)
+			sandbox_call(
+				sandbox->sys, SYS_close, (unsigned long)sandbox->readable_fd[i]);
+	if (layer_result(sandbox, SANDBOX_LANDLOCK, abi) > 0)
+		layer_say(sandbox, SANDBOX_LANDLOCK, "ABI %d%s", abi, abi == 6 ? " or later" : "");
+}
+
+/*
+ * Nothing keeps a descriptor of a host's directory from leading to all of its file system: without
+ * either layer there is none, and the filter lets nothing through that wants one.
+ */
+static void drop_open_directories(struct sandbox *sandbox)
+{
+	int *const fds[] = {&sandbox->values.run_fd, &sandbox->values.tasks_fd};
+
+	if (sandbox->results[SANDBOX_ROOT].there || sandbox->results[SANDBOX_LANDLOCK].there)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			sandbox_call(sandbox->sys, SYS_close, (unsigned long)*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+static int enter_seccomp(struct sandbox *sandbox, struct error *err)
+{
+	const enum confine_class what = sandbox->config.user_net ? CONFINE_MAIN_USER : CONFINE_MAIN;
+	int rc = denial_setup(sandbox->sys, err);
+
+	if (rc < 0)
+		return rc;
+	rc = filter_load(sandbox->sys, what, &sandbox->values);
+	layer_result(sandbox, SANDBOX_SECCOMP, rc);
+	return 0;
+}
+
+static int enter_log(struct sandbox *sandbox, struct error *err)
+{
+	long rc = sandbox_call(sandbox->sys, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+
+	if (!rc)
+		rc = enter_seccomp(sandbox, err);
+	if (!rc)
+		log_msg(sandbox->config.log, LOG_DEBUG,
+			"sandbox: nothing is denied; the kernel's log has what would be");
+	return rc < 0 ? (int)rc : 0;
+}
+
+static const struct sandbox_result *first_missing(
+	const struct sandbox *sandbox, enum sandbox_layer *layer)
+{
+	for (*layer = 0; *layer < NUM_SANDBOX_LAYERS; (*layer)++)
+		if (!sandbox->results[*layer].there && !sandbox->results[*layer].unwanted)
+			return &sandbox->results[*layer];
+	return NULL;
+}
+
+static void describe(const struct sandbox *sandbox)
+{
+	for (enum sandbox_layer i = 0; i < NUM_SANDBOX_LAYERS; i++) {
+		const struct sandbox_result *result = &sandbox->results[i];
+
+		log_msg(sandbox->config.log, LOG_DEBUG, "sandbox: %s: %s%s%s", layer_names[i],
+			result->there || result->unwanted ? "" : "missing: ",
+			result->error ? strerror(-result->error) : "",
+			*result->text	? result->text
+			: result->there ? "yes"
+					: "");
+	}
+}
+
+static int judge(struct sandbox *sandbox, struct error *err)
+{
+	enum sandbox_layer layer;
+	const struct sandbox_result *missing = first_missing(sandbox, &layer);
+
+	describe(sandbox);
+	if (!missing)
+		return 0;
+	if (sandbox->config.mode == SANDBOX_STRICT)
+		return error_set_errno(err, missing->error,
+			"--sandbox strict: this host gives no %s; `bantam doctor` says more",
+			layer_names[layer]);
+	log_msg(sandbox->config.log, LOG_INFO,
+		"the sandbox has no %s on this host (%s); `bantam doctor` says more",
+		layer_names[layer], strerror(-missing->error));
+	return 0;
+}
+
+int sandbox_enter(struct sandbox *sandbox, struct error *err)
+{
+	int rc;
+
+	if (sandbox->config.mode == SANDBOX_OFF)
+		return 0;
+	if (!sandbox->values.pid)
+		sandbox->values.pid = (int)getpid();
+	if (sandbox->config.mode == SANDBOX_LOG)
+		return enter_log(sandbox, err);
+	namespaces_enter(sandbox);
+	root_enter(sandbox);
+	rc = user_enter(sandbox, err);
+	if (rc < 0)
+		return rc;
+	rights_drop(sandbox);
+	enter_landlock(sandbox);
+	drop_open_directories(sandbox);
+	rc = enter_seccomp(sandbox, err);
+	sandbox->entered = true;
+	return rc < 0 ? rc : judge(sandbox, err);
+}
+
+/* ---- afterwards ---- */
+
+bool sandbox_is_entered(const struct sandbox *sandbox)
+{
+	return sandbox->entered;
+}
+
+int sandbox_run_fd(const struct sandbox *sandbox)
+{
+	return sandbox->values.run_fd;
+}
+
+int sandbox_tasks_fd(const struct sandbox *sandbox)
+{
+	return sandbox->values.tasks_fd;
+}
+
+const struct sandbox_result *sandbox_results(const struct sandbox *sandbox)
+{
+	return sandbox->results;
+}
