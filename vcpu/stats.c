@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vcpu_internal.h"
+#include "vm/core/thread_id.h"
 
 /* KVM has some 40 of a vCPU. */
 enum { MAX_STATS = 512, MAX_NAME = 256 };
@@ -41,14 +42,6 @@ void vcpu_stats_open(struct vcpu *vcpu)
 {
 	if (vcpu->stats.kvm < 0)
 		vcpu->stats.kvm = ioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
-}
-
-/* The kernel's number of a thread, which is in its clock (clock_getres(2)) without asking. */
-static int thread_id(pthread_t thread)
-{
-	clockid_t clock;
-
-	return pthread_getcpuclockid(thread, &clock) ? -1 : (int)~(clock >> 3);
 }
 
 /* openat alone, and so: it is all that the sandbox lets through. */

@@ -63,7 +63,6 @@ static int enter(struct vm *vm, struct error *err)
 		return rc;
 	if (vm->socket >= 0 && registry_path(dir, sizeof(dir), NULL) == 0)
 		sandbox_set_run_dir(vm->sandbox, dir);
-	sandbox_set_pid(vm->sandbox, vm->registry.pid);
 	name_ptys(vm);
 	rc = sandbox_enter(vm->sandbox, err);
 	vm->tasks_fd = sandbox_tasks_fd(vm->sandbox);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vm/core/error.h"
+#include "vm/core/thread_id.h"
 
 static const char lock_name[] = "locks";
 
@@ -226,8 +227,7 @@ static int lock_some_name(struct registry *registry)
 	unsigned int number;
 	int rc = -EAGAIN;
 
-	registry->pid = (int)getpid();
-	number = (unsigned int)registry->pid;
+	number = (unsigned int)thread_id(pthread_self());
 	for (unsigned int tries = 0; rc == -EAGAIN && tries < 1000; tries++, number++) {
 		snprintf(registry->name, sizeof(registry->name), "%s%u", made_up, number);
 		rc = lock(registry->lock_fd, registry->name);
@@ -266,7 +266,7 @@ int registry_claim(struct registry *registry, const char *name, struct error *er
 	int rc;
 
 	registry->lock_fd = -1;
-	registry->dir_fd = registry->pid = 0;
+	registry->dir_fd = 0;
 	rc = name ? registry_address(name, &registry->address, err)
 		  : registry_path(dir, sizeof(dir), err);
 	if (!rc && name)

@@ -63,9 +63,8 @@ struct irq_line machine_wire(struct machine *m, unsigned int gsi)
 static int build_memory(struct machine *m, struct error *err)
 {
 	const struct config *config = m->env.config;
-	/* Inside the sandbox there is no core file, and a process that is forked before has no use
-	 * for it. */
-	const int advice = config->sandbox < SANDBOX_LOG ? MADV_DONTFORK : MADV_DONTDUMP;
+	/* Inside the sandbox there is no core file, and nothing is forked. */
+	const int advice = config->sandbox < SANDBOX_LOG ? MADV_NORMAL : MADV_DONTDUMP;
 	int rc = guest_mem_create(&m->mem);
 
 	if (rc < 0)

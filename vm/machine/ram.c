@@ -70,7 +70,8 @@ static int map_huge(struct ram *ram, uint64_t size, int advice, struct error *er
 		0);
 
 	if (p != MAP_FAILED) {
-		madvise(p, size, advice);
+		if (advice != MADV_NORMAL)
+			madvise(p, size, advice);
 		*ram = (struct ram){.base = p, .mapping = p, .mapping_size = size};
 		return 0;
 	}
@@ -126,7 +127,8 @@ static int map_aligned(struct ram *ram, uint64_t size, int advice, struct error 
 	*ram = (struct ram){.base = base, .mapping = p, .mapping_size = size + around};
 	/* Both are advice: a kernel built without THP refuses the first. */
 	madvise(ram->base, size, MADV_HUGEPAGE);
-	madvise(ram->base, size, advice);
+	if (advice != MADV_NORMAL)
+		madvise(ram->base, size, advice);
 	return 0;
 }
 

@@ -30,6 +30,7 @@
 #include "layers.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
+#include "vm/core/thread_id.h"
 
 static const char *const layer_names[NUM_SANDBOX_LAYERS] = {
 	[SANDBOX_NAMESPACES] = "namespaces",
@@ -129,11 +130,6 @@ void sandbox_destroy(struct sandbox *sandbox)
 const struct confine *sandbox_confine(struct sandbox *sandbox)
 {
 	return &sandbox->confine;
-}
-
-void sandbox_set_pid(struct sandbox *sandbox, int pid)
-{
-	sandbox->values.pid = pid;
 }
 
 void sandbox_set_run_dir(struct sandbox *sandbox, const char *path)
@@ -256,8 +252,7 @@ int sandbox_enter(struct sandbox *sandbox, struct error *err)
 
 	if (sandbox->config.mode == SANDBOX_OFF)
 		return 0;
-	if (!sandbox->values.pid)
-		sandbox->values.pid = (int)getpid();
+	sandbox->values.pid = thread_id(pthread_self());
 	if (sandbox->config.mode == SANDBOX_LOG)
 		return enter_log(sandbox, err);
 	namespaces_enter(sandbox);

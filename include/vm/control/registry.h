@@ -33,13 +33,13 @@ struct registry {
 	int lock_fd; /* -1: it has no name */
 	/* The directory, where its path leads nowhere any more; 0: the path does. Not owned. */
 	int dir_fd;
-	int pid; /* this process's number, where a name was made of it; else 0 */
 	char name[REGISTRY_MAX_NAME + 1];
 	struct sockaddr_un address;
 };
 
 /*
- * Makes name this process's, until registry_release. NULL: one is made up ("vm" and a number). The
+ * Makes name this process's, until registry_release. NULL: one is made up ("vm" and a number), on
+ * the main thread. The
  * directory is made if need be. -EBUSY with a line when a VM has that name; -EINVAL, -ENAMETOOLONG
  * for a name that cannot be; else what the host says.
  */

@@ -24,7 +24,7 @@ unsigned int ram_layout(uint64_t size, struct ram_range ranges[RAM_MAX_RANGES]);
 
 /*
  * Maps the memory and adds it to mem. With hugepages it comes from hugetlbfs, all or nothing.
- * advice is for madvise(2), and may be ignored: MADV_DONTDUMP or MADV_DONTFORK.
+ * advice is for madvise(2), and may be ignored; MADV_NORMAL: none.
  */
 int ram_create(uint64_t size, bool hugepages, int advice, struct guest_mem *mem, struct ram **ret,
 	struct error *err);

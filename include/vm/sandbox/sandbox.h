@@ -76,8 +76,6 @@ const struct confine *sandbox_confine(struct sandbox *sandbox);
 
 /* ---- before it is entered ---- */
 
-/* This process's number, for who knows it already; 0: it is asked for. */
-void sandbox_set_pid(struct sandbox *sandbox, int pid);
 /* A directory in which this process may remove files, relative to sandbox_run_fd. Kept. */
 void sandbox_set_run_dir(struct sandbox *sandbox, const char *path);
 /* A pseudo terminal's file that is opened again. Kept. More than there is room for are ignored. */

@@ -129,7 +129,6 @@ static int enter(struct host *host, enum sandbox_mode mode, struct sandbox **ret
 	host->sys.call = fake_call;
 	assert_int_equal(sandbox_create(&config, ret, err), 0);
 	sandbox_set_run_dir(*ret, "/run/bantam");
-	sandbox_set_pid(*ret, 4711);
 	return sandbox_enter(*ret, err);
 }
 
