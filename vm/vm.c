@@ -95,10 +95,10 @@ static void on_exit_port(void *opaque, uint8_t status)
 
 /* ---- life cycle ---- */
 
-/* Or may get one later. */
+/* Or may get one later, as its owner has thought of that. */
 static bool has_user_net(const struct config *config)
 {
-	if (config->hotplug)
+	if (config->hotplug && config->given[OPT_HOTPLUG])
 		return true;
 	for (unsigned int i = 0; i < config->num_nets; i++)
 		if (config->nets[i].kind == NET_USER)

@@ -42,6 +42,7 @@ static void on_logged(void *opaque, uint32_t events)
 	struct follower *follower = vm->followers;
 
 	(void)events;
+	log_tidy(vm->log);
 	while (follower) {
 		if (put_line(vm, follower)) {
 			control_emit(follower->job);

@@ -10,6 +10,7 @@
 #include "vm/core/error.h"
 #include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
+#include "vm/sandbox/sandbox.h"
 #include "vm_hotplug.h"
 
 static void put_net(struct control_job *job, struct vm *vm, unsigned int i)
@@ -111,6 +112,10 @@ static int add(struct vm *vm, struct control_value *args, struct error *err)
 
 	if (!rc)
 		rc = machine_can_add(vm->machine, err);
+	if (!rc && net.kind == NET_USER && !sandbox_has_network(vm->sandbox))
+		rc = error_set(err, -EOPNOTSUPP,
+			"the sandbox has cut this VM off from the host's network; start it with "
+			"--net user, with --hotplug N, or with --sandbox off");
 	while (!rc && given.num_vhost < MIN(net.num_fds, (unsigned int)ADD_MAX_VHOST) &&
 		args[ADD_VHOST + given.num_vhost].fd >= 0) {
 		given.vhost[given.num_vhost] = args[ADD_VHOST + given.num_vhost].fd;

@@ -51,7 +51,7 @@ def verb(bantam: str) -> Verb:
 @pytest.fixture
 def start(vm: Start) -> Start:
     def start(*options: str, linux: str = "linux-12") -> Guest:
-        words = ["--name", "hot", "-a", MODULES, *options]
+        words = ["--name", "hot", "--hotplug", "3", "-a", MODULES, *options]
         return vm(*words, linux=linux).shell()
 
     return start

@@ -264,7 +264,8 @@ def test_denial(bantam: Bantam) -> None:
 def test_off(bantam: Bantam) -> None:
     with bantam.start("echo.long", "--sandbox", "off") as running:
         running.expect(b"ready\n")
-        assert status(running.pid, running.pid)["Seccomp"] == status(os.getpid(), os.getpid())["Seccomp"]
+        ours = status(os.getpid(), os.getpid())["Seccomp"]
+        assert status(running.pid, running.pid)["Seccomp"] == ours
         assert os.readlink(f"/proc/{running.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
 
 
@@ -285,7 +286,8 @@ def test_strict(bantam: Bantam) -> None:
 @as_root
 def test_without_namespaces(bantam: Bantam) -> None:
     """In a chroot nobody gets a user namespace; `on` makes do, strict does not."""
-    chroot = ["unshare", "--mount", "sh", "-c", 'mount --rbind / /mnt && exec chroot /mnt "$@"', "sh"]
+    enter = 'mount --rbind / /mnt && exec chroot /mnt "$@"'
+    chroot = ["unshare", "--mount", "sh", "-c", enter, "sh"]
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"]
     if subprocess.run([*chroot, *drop, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no chroot here")
@@ -309,6 +311,17 @@ def test_user(bantam: Bantam) -> None:
             assert state["Groups"] == ""
         verb(bantam, "stop", "--force", "box")
     assert list(Path(os.environ["XDG_RUNTIME_DIR"], "bantam").glob("*.sock")) == []
+
+
+def test_user_network_later(bantam: Bantam) -> None:
+    """It needs the host's network, which is gone unless somebody has thought of that."""
+    with bantam.start("echo.long", "--name", "box") as running:
+        running.expect(b"ready\n")
+        up(bantam, "box")
+        run = bantam.command("net", "add", "box", "user")
+        assert run.returncode != OK and b"nothing can be added" in run.stderr
+        running.send(b"alive\n")
+        running.expect(b"alive")
 
 
 @pytest.mark.parametrize(

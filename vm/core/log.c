@@ -138,13 +138,28 @@ static void begin_anew(const struct log *log, uint64_t size)
 		return;
 }
 
-static void send_to_file(struct log *log, const char *line, size_t len)
+/* With the lock held. Not every thread may ask for the size; one that may comes soon. */
+static void make_room(struct log *log, size_t len)
 {
 	struct stat st;
 
-	pthread_mutex_lock(&log->lock);
 	if (fstat(log->fd, &st) == 0 && (uint64_t)st.st_size + len > log->file_max)
 		begin_anew(log, (uint64_t)st.st_size);
+}
+
+void log_tidy(struct log *log)
+{
+	if (log->older_fd < 0)
+		return;
+	pthread_mutex_lock(&log->lock);
+	make_room(log, 0);
+	pthread_mutex_unlock(&log->lock);
+}
+
+static void send_to_file(struct log *log, const char *line, size_t len)
+{
+	pthread_mutex_lock(&log->lock);
+	make_room(log, len);
 	while (write(log->fd, line, len) < 0 && errno == EINTR)
 		;
 	pthread_mutex_unlock(&log->lock);

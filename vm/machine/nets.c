@@ -225,7 +225,7 @@ int nets_open(const struct config *config, struct log *log, const struct confine
 	nets->log = log;
 	nets->confine = confine;
 	/* Who gets a user network later cannot open its library then. */
-	if (config->hotplug && !config->dry_run)
+	if (config->hotplug && config->given[OPT_HOTPLUG] && !config->dry_run)
 		net_slirp_load();
 	for (unsigned int i = 0; !rc && i < config->num_nets; i++) {
 		nets->net[i].config = config->nets[i];

@@ -275,6 +275,11 @@ bool sandbox_is_entered(const struct sandbox *sandbox)
 	return sandbox->entered;
 }
 
+bool sandbox_has_network(const struct sandbox *sandbox)
+{
+	return !sandbox->entered || sandbox->config.user_net;
+}
+
 int sandbox_run_fd(const struct sandbox *sandbox)
 {
 	return sandbox->values.run_fd;

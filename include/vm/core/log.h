@@ -74,6 +74,9 @@ void log_msg(struct log *log, enum log_level level, const char *fmt, ...) PRINTF
  */
 void log_rotate(struct log *log, int older_fd, uint64_t max);
 
+/* The same, for lines of threads that may write but not ask for a file's size. */
+void log_tidy(struct log *log);
+
 /* Tells whoever watches; no line is written. A NULL log has nobody who does. */
 void log_notice(struct log *log, enum log_notice notice, const char *device, const char *text);
 

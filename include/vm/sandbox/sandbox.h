@@ -92,6 +92,8 @@ int sandbox_enter(struct sandbox *sandbox, struct error *err);
 
 /* False before it was entered, and in the modes off and log: this process may open files. */
 bool sandbox_is_entered(const struct sandbox *sandbox);
+/* Whether a user network can be made in this process. */
+bool sandbox_has_network(const struct sandbox *sandbox);
 /* Descriptors for *at calls, or -1: of run_dir, and of /proc/self/task. */
 int sandbox_run_fd(const struct sandbox *sandbox);
 int sandbox_tasks_fd(const struct sandbox *sandbox);
