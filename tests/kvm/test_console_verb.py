@@ -16,7 +16,7 @@ import pytest
 
 from test_console import END, Terminal, flood, terminal
 from test_control import raw, up, until, verb
-from tiny import LIMIT, OK, USAGE, Bantam, Running
+from tiny import LIMIT, OK, USAGE, Bantam, Running, may_look
 
 NO_VM = 7
 
@@ -89,6 +89,7 @@ def test_several(bantam: Bantam, tmp_path: Path) -> None:
 
 
 def sockets(pid: int) -> list[str]:
+    may_look(pid)
     links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     return [link for link in links if link.startswith("socket:")]
 

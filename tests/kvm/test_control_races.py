@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from test_control import FORCED, listed, raw, until, up, verb
-from tiny import HOST, LIMIT, OK, PANIC, QUIT, Bantam, Running
+from tiny import HOST, LIMIT, OK, PANIC, QUIT, Bantam, Running, may_look
 
 
 def told(client: socket.socket) -> list[dict]:
@@ -116,6 +116,7 @@ def test_one_of_two_that_stop_goes_away(bantam: Bantam) -> None:
 
 
 def open_sockets(guest: Running) -> int:
+    may_look(guest.pid)
     links = [os.readlink(fd) for fd in Path(f"/proc/{guest.pid}/fd").iterdir()]
     return sum(link.startswith("socket:") for link in links)
 

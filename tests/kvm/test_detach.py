@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from test_control import listed, until, up, verb
-from tiny import HOST, LIMIT, OK, USAGE, Bantam
+from tiny import HOST, LIMIT, OK, USAGE, Bantam, may_look
 
 END = b"\x04"
 NO_VM = 7
@@ -107,6 +107,7 @@ def test_nothing_of_the_callers_is_kept(bantam: Bantam) -> None:
         os.close(read)
         os.close(read_err)
     pid = listed(bantam)["web"]["pid"]
+    may_look(pid)
     links = {int(fd.name): os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
     assert links[0] == links[1] == "/dev/null"
     assert links[2] == str(log_file("web"))

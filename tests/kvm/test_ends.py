@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tiny import INTERNAL, OK, PANIC, REBOOT, Bantam, Running
+from tiny import INTERNAL, OK, PANIC, REBOOT, Bantam, Running, may_look
 
 # Keys of guests/ends.protected.S
 POWEROFF, HALT, KEYBOARD_RESET, ACPI_RESET, FAST_RESET, PVPANIC, TRIPLE_FAULT = b"phkafvt"
@@ -164,6 +164,7 @@ class Usage(NamedTuple):
 
 
 def usage(pid: int) -> Usage:
+    may_look(pid)
     proc = Path("/proc") / str(pid)
     status = (proc / "status").read_text()
     anon, threads = (

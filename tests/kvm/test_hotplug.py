@@ -12,7 +12,7 @@ from pathlib import Path
 from test_control import FORCED, until, up, verb
 from test_control_devices import MIB, disks, refused, sparse
 from test_kernel_ends import RESET, kernel, put, start
-from tiny import Bantam
+from tiny import Bantam, may_look
 
 __all__ = ["kernel"]
 
@@ -33,6 +33,7 @@ HOT = ["--name", "hot"]
 def connections(pid: int) -> list[str]:
     """Of clients to the VM's socket, which has a name at this end."""
     links = set()
+    may_look(pid)
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             links.add(os.readlink(path))

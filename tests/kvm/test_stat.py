@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from test_control import cpu_seconds, raw, up, verb
-from tiny import LIMIT, OK, USAGE, Bantam
+from tiny import LIMIT, OK, USAGE, Bantam, may_look
 
 NO_VM = 7
 SAMPLE = re.compile(r'^bantam_[a-z_]+\{vm="web"(,[a-z]+="[^"]*")*\} [0-9.e+-]+$')
@@ -103,6 +103,7 @@ def test_nobody_else_pays(bantam: Bantam) -> None:
     """The descriptors of statistics are there once, and only after a question."""
     with bantam.start("spin.long", "--name", "web") as guest:
         up(bantam, "web")
+        may_look(guest.pid)
         fds = f"/proc/{guest.pid}/fd"
         before = set(os.listdir(fds))
         stat(bantam)
