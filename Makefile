@@ -43,8 +43,9 @@ MAKEFLAGS += --no-builtin-rules
 uses.vm/core          :=
 uses.devices/char     := vm/core
 uses.devices/block    := vm/core
-uses.devices/net      := vm/core
-uses.devices/net/slirp := vm/core devices/net
+uses.vm/helper        := vm/core
+uses.devices/net      := vm/core vm/helper
+uses.devices/net/slirp := vm/core vm/helper devices/net
 uses.devices/pci      := vm/core
 uses.devices/serial   := vm/core devices/char
 uses.devices/time     := vm/core
@@ -55,7 +56,7 @@ uses.virtio/transport := vm/core virtio/queue virtio devices/pci
 uses.virtio/balloon   := vm/core virtio/queue virtio
 uses.virtio/blk       := vm/core virtio/queue virtio
 uses.virtio/console   := vm/core virtio/queue virtio devices/char
-uses.virtio/net       := vm/core virtio/queue virtio devices/net
+uses.virtio/net       := vm/core vm/helper virtio/queue virtio devices/net
 uses.loader/image     := vm/core
 uses.loader/acpi      := vm/core
 uses.loader/smbios    := vm/core
@@ -71,11 +72,11 @@ uses.vm/options       := vm/core
 uses.vm/config        := vm/core vcpu/cpuid vm/options
 uses.vm/help          := vm/core vcpu/cpuid vm/options vm/config
 uses.vm/control       := vm/core
-uses.vm/client        := vm/core devices/char devices/net vm/options vm/config vm/help vm/control vcpu/cpuid
+uses.vm/client        := vm/core vm/helper devices/char devices/net devices/net/slirp vm/options vm/config vm/help vm/control vcpu/cpuid
 uses.vm/dump          := vm/core
 uses.vm/sandbox       := vm/core
 
-below_machine := vm/core $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
+below_machine := vm/core vm/helper $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
@@ -238,7 +239,7 @@ TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thr
 	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c \
 	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c \
 	%test_virtio_balloon.c %test_virtio_balloon_reporting.c %test_virtio_balloon_stats.c \
-	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c,$(UNIT_SRCS)))
+	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c %test_ring.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(call archives,asan,$(TESTED))
