@@ -27,20 +27,31 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../iov.h"
-#include "slirp_forward.h"
 #include "slirp_private.h"
 #include "vm/core/error.h"
 
-enum {
-	MAX_SOCKETS = 2048,
-	HEADER_NEEDS_CSUM = 1,
-	HEADER_DATA_VALID = 2,
-};
+/* ---- the ring ---- */
+
+static void sink_put(
+	struct net_slirp *s, const uint8_t *head, size_t head_len, const uint8_t *frame, size_t len)
+{
+	uint8_t *copy = s->loop ? frame_ring_put(&s->ring, frame, len) : NULL;
+
+	if (copy)
+		memcpy(copy, head, head_len);
+}
+
+static size_t sink_used(struct net_slirp *s)
+{
+	return s->ring.used;
+}
+
+static const struct slirp_sink sink = {.put = sink_put, .used = sink_used};
 
 /* ---- ops ---- */
 
@@ -88,25 +99,6 @@ static int slirp_attach(
 	return 0;
 }
 
-/* False: the filter is against it. */
-static bool input(struct net_slirp *s, size_t len)
-{
-	uint8_t neighbour[SLIRP_NAT46_NEIGHBOUR];
-	const enum slirp_verdict verdict =
-		slirp_filter_out(&s->filter, s->frame, &len, s->poll.live >= s->max_sockets);
-
-	if (verdict == SLIRP_DROP)
-		return false;
-	if (!s->ticking)
-		net_slirp_tell_time(s);
-	if (verdict == SLIRP_PASS_AS_IP6) {
-		slirp_nat46_neighbour(s->frame, neighbour);
-		s->lib.input(s->slirp, neighbour, sizeof(neighbour));
-	}
-	s->lib.input(s->slirp, s->frame, (int)len);
-	return true;
-}
-
 static int slirp_send(
 	struct net *net, unsigned int queue, const struct iovec *iov, int num_iov, size_t len)
 {
@@ -124,9 +116,9 @@ static int slirp_send(
 	len -= NET_HEADER;
 	if (!iov_read(&cursor, &header, NET_HEADER) || !iov_read(&cursor, s->frame, len))
 		return -EINVAL;
-	if (header.flags & HEADER_NEEDS_CSUM || header.gso_type)
+	if (header.flags & NET_HEADER_NEEDS_CSUM || header.gso_type)
 		return -EINVAL;
-	if (!input(s, len))
+	if (!net_slirp_input(s, len))
 		return -EACCES;
 	net_slirp_wake(s);
 	return 0;
@@ -136,7 +128,7 @@ static ssize_t slirp_recv(struct net *net, unsigned int queue, const struct iove
 {
 	struct net_slirp *s = to_slirp(net);
 	struct iov_cursor cursor = {.iov = iov, .num_iov = num_iov};
-	const struct net_header header = {.flags = s->vouch ? HEADER_DATA_VALID : 0};
+	const struct net_header header = {.flags = s->vouch ? NET_HEADER_DATA_VALID : 0};
 	const uint8_t *frame;
 	size_t len;
 	bool fits;
@@ -188,8 +180,7 @@ static void slirp_close(struct net *net)
 {
 	struct net_slirp *s = to_slirp(net);
 
-	s->lib.cleanup(s->slirp);
-	slirp_poll_fini(&s->poll);
+	net_slirp_unmake(s);
 	frame_ring_fini(&s->ring);
 	close(s->wake.fd);
 	free(s);
@@ -208,137 +199,37 @@ static const struct net_ops slirp_ops = {
 
 /* ---- construction ---- */
 
-/* The rest of the descriptors is for the rest of the process. */
-static unsigned int socket_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 > MAX_SOCKETS)
-		return MAX_SOCKETS;
-	return (unsigned int)limit.rlim_cur / 2;
-}
-
-static int make_slirp(struct net_slirp *s, const struct net_slirp_config *config)
-{
-	const SlirpConfig slirp = {
-		.version = 4,
-		.restricted = config->restricted,
-		.in_enabled = true,
-		.vnetwork.s_addr = htonl(SLIRP_NET4),
-		.vnetmask.s_addr = htonl(SLIRP_MASK4),
-		.vhost.s_addr = htonl(SLIRP_HOST4),
-		.vdhcp_start.s_addr = htonl(SLIRP_GUEST4),
-		.vnameserver.s_addr = htonl(SLIRP_DNS4),
-		.in6_enabled = true,
-		.vprefix_addr6.s6_addr = SLIRP_NET6,
-		.vprefix_len = SLIRP_PREFIX6,
-		.vhost6.s6_addr = SLIRP_HOST6,
-		.vnameserver6.s6_addr = SLIRP_DNS6,
-		.if_mtu = s->net.info.mtu,
-		.if_mru = s->net.info.mtu,
-		.disable_host_loopback = !config->host_loopback,
-		.disable_dns = config->dns.sa.sa_family,
-	};
-
-	s->slirp = s->lib.new(&slirp, &net_slirp_callbacks, s);
-	if (!s->slirp)
-		return -EINVAL;
-	net_slirp_tell_time(s);
-	return 0;
-}
-
-/* The port is at the same place in both. */
-static bool is_server(const union net_address *dns)
-{
-	const struct in6_addr *in6 = &dns->in6.sin6_addr;
-
-	if (!dns->in.sin_port)
-		return false;
-	if (dns->sa.sa_family == AF_INET)
-		return dns->in.sin_addr.s_addr;
-	return dns->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(in6) &&
-	       !IN6_IS_ADDR_LINKLOCAL(in6);
-}
-
-static int check(const struct net_slirp_config *config, struct error *err)
-{
-	if (config->mtu && (config->mtu < NET_SLIRP_MIN_MTU || config->mtu > NET_SLIRP_MTU))
-		return error_set(err, -EINVAL, "user network: the MTU is %u, not %d to %d",
-			config->mtu, NET_SLIRP_MIN_MTU, NET_SLIRP_MTU);
-	if (config->num_forwards > NET_SLIRP_MAX_FORWARDS)
-		return error_set(err, -EINVAL, "user network: more than %d forwarded ports",
-			NET_SLIRP_MAX_FORWARDS);
-	if (config->dns.sa.sa_family && !is_server(&config->dns))
-		return error_set(err, -EINVAL,
-			"user network: the name server must be an address and a port");
-	return 0;
-}
-
-static struct net_slirp *allocate(const struct net_slirp_config *config)
-{
-	struct net_slirp *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->net.ops = &slirp_ops;
-	s->net.info = (struct net_info){.recv_offloads = NET_CSUM,
-		.max_queues = 1,
-		.mtu = config->mtu ? config->mtu : NET_SLIRP_MTU};
-	s->clock = config->clock;
-	s->log = config->log;
-	s->max_sockets = socket_limit();
-	s->filter.clock = config->clock;
-	/* Restricted, the guest has no name server, be it on the host's loopback. */
-	if (config->restricted)
-		s->filter.dns.given = true;
-	else
-		slirp_dns_init(&s->filter.dns, config->clock, &config->dns);
-	net_slirp_init_turns(s);
-	return s;
-}
-
 int net_slirp_create(const struct net_slirp_config *config, struct net **ret, struct error *err)
 {
+	const struct slirp_setup setup = {.config = config, .sink = &sink};
 	struct net_slirp *s;
-	int rc = check(config, err);
+	int rc = net_slirp_check(config, err);
 
 	if (rc < 0)
 		return rc;
-	s = allocate(config);
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return error_set_errno(err, -ENOMEM, "user network");
 	rc = slirp_lib_open(&s->lib, err);
-	if (rc < 0) {
-		free(s);
-		return rc;
-	}
-	rc = slirp_poll_init(&s->poll);
 	if (rc < 0)
 		goto free_s;
-	s->sockets.fd = s->poll.epoll_fd;
+	net_slirp_init_turns(s);
 	s->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake.fd < 0) {
-		rc = -errno;
-		goto fini_poll;
+		rc = error_set_errno(err, -errno, "user network");
+		goto free_s;
 	}
-	rc = make_slirp(s, config);
+	rc = net_slirp_make(s, &setup, err);
 	if (rc < 0)
 		goto close_wake;
-	for (unsigned int i = 0; i < config->num_forwards; i++) {
-		rc = slirp_forward_add(&s->lib, s->slirp, &config->forwards[i], s->log, err);
-		if (rc < 0) {
-			slirp_close(&s->net);
-			return rc;
-		}
-	}
+	s->sockets.fd = s->poll.epoll_fd;
+	s->net.ops = &slirp_ops;
 	*ret = &s->net;
 	return 0;
 
 close_wake:
 	close(s->wake.fd);
-fini_poll:
-	slirp_poll_fini(&s->poll);
 free_s:
 	free(s);
-	return error_set_errno(err, rc, "user network");
+	return rc;
 }

@@ -44,7 +44,7 @@ static void add_name(struct slirp_dns *dns, bool v6, const char *name, bool firs
 	static const uint8_t alias4[4] = {10, 0, 2, 3}, alias6[16] = SLIRP_DNS6;
 	uint8_t address[16];
 
-	if (first)
+	if (first && !dns->read)
 		add(dns, v6, true, v6 ? alias6 : alias4, SLIRP_DNS_PORT);
 	else if (inet_pton(v6 ? AF_INET6 : AF_INET, name, address) == 1)
 		add(dns, v6, false, address, SLIRP_DNS_PORT);
@@ -98,6 +98,7 @@ void slirp_dns_parse(struct slirp_dns *dns, const char *text)
 {
 	static const uint8_t loopback[4] = {127, 0, 0, 1};
 
+	memset(dns->servers, 0, sizeof(dns->servers));
 	dns->num = dns->current = 0;
 	dns->asking = false;
 	add_family(dns, false, text);
@@ -120,6 +121,18 @@ static void read_file(struct slirp_dns *dns)
 	slirp_dns_parse(dns, text);
 }
 
+/* The answered and the silent start anew only with a list that is another one. */
+static void have_it_read(struct slirp_dns *dns)
+{
+	char text[FILE_SIZE];
+	struct slirp_dns now = *dns;
+
+	text[dns->read(dns->read_opaque, text, sizeof(text) - 1)] = '\0';
+	slirp_dns_parse(&now, text);
+	if (now.num != dns->num || memcmp(now.servers, dns->servers, sizeof(now.servers)))
+		*dns = now;
+}
+
 static void look(struct slirp_dns *dns)
 {
 	const uint64_t now = clock_monotonic_ns(dns->clock);
@@ -128,6 +141,10 @@ static void look(struct slirp_dns *dns)
 	if (dns->num && now - dns->looked_ns < LOOK_NS)
 		return;
 	dns->looked_ns = now;
+	if (dns->read) {
+		have_it_read(dns);
+		return;
+	}
 	/* Inside the sandbox: what was there before holds. */
 	if (stat(resolv_conf, &st) < 0 && errno == EACCES && dns->num)
 		return;
@@ -154,6 +171,13 @@ void slirp_dns_init(
 	add(dns, v6, false,
 		v6 ? (const void *)&given->in6.sin6_addr : (const void *)&given->in.sin_addr,
 		ntohs(given->in.sin_port));
+}
+
+void slirp_dns_init_read(struct slirp_dns *dns, const struct clock *clock,
+	size_t (*read)(void *opaque, char *text, size_t size), void *opaque)
+{
+	*dns = (struct slirp_dns){.clock = clock, .read = read, .read_opaque = opaque};
+	look(dns);
 }
 
 /* ---- asking ---- */

@@ -9,6 +9,9 @@
  * unanswered one goes to the next server, which keeps its place until it is silent in turn. With no
  * server in the file, or no file, it is the host's 127.0.0.1, as for the host's own programs.
  *
+ * A process that cannot open files has somebody else read it. libslirp knows no server then, and
+ * one at a link-local address, whose scope only libslirp can use, is none.
+ *
  * One thread.
  */
 #ifndef BANTAM_DEVICES_NET_SLIRP_SLIRP_DNS_H
@@ -30,6 +33,9 @@ struct slirp_dns_server {
 struct slirp_dns {
 	const struct clock *clock;
 	bool given; /* not from the file */
+	/* Who reads the file for us; then libslirp knows none of the servers. NULL: we do. */
+	size_t (*read)(void *opaque, char *text, size_t size);
+	void *read_opaque;
 	struct slirp_dns_server servers[SLIRP_DNS_SERVERS];
 	unsigned int num, current;
 	bool asking; /* the current one, since asked_ns */
@@ -41,6 +47,9 @@ struct slirp_dns {
 /* given NULL or of family 0: the host's. */
 void slirp_dns_init(
 	struct slirp_dns *dns, const struct clock *clock, const union net_address *given);
+/* The host's, as read says; it returns up to size bytes. */
+void slirp_dns_init_read(struct slirp_dns *dns, const struct clock *clock,
+	size_t (*read)(void *opaque, char *text, size_t size), void *opaque);
 /* Takes what a resolv.conf says. */
 void slirp_dns_parse(struct slirp_dns *dns, const char *text);
 

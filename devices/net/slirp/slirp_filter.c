@@ -183,7 +183,7 @@ static bool to_dns(
 	const struct slirp_dns_server *server;
 
 	if (p->dport != SLIRP_DNS_PORT)
-		return !filter->dns.given;
+		return !filter->dns.given && !filter->dns.read;
 	server = slirp_dns_ask(&filter->dns, p->v6, p->proto == PACKET_UDP);
 	*dns_ports(filter, p, p->v6, p->sport) |= (uint8_t)(1 << p->sport % 8);
 	if (server)

@@ -47,6 +47,7 @@ struct clock;
 enum {
 	SLIRP_FILTER_PEERS = 1024,
 	SLIRP_FILTER_PORTS = 65536 / 8, /* bytes, with a bit for each port */
+	SLIRP_FILTER_HEAD = 128,	/* of a frame for the guest: longer than all headers */
 };
 
 /* Somebody on the host's loopback who has sent from port to the guest's guest_port. */
@@ -91,7 +92,10 @@ enum slirp_verdict {
 enum slirp_verdict slirp_filter_out(
 	struct slirp_filter *filter, uint8_t *frame, size_t *len, bool full);
 
-/* A frame of libslirp's for the guest. */
+/*
+ * A frame of libslirp's for the guest, of len bytes, of which SLIRP_FILTER_HEAD, or all, are at
+ * frame; no others are looked at or changed.
+ */
 void slirp_filter_in(struct slirp_filter *filter, uint8_t *frame, size_t len);
 
 /* Whether it is an answer to a packet that was passed on as IPv6. */

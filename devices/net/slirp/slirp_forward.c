@@ -116,7 +116,7 @@ static int add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forwa
 }
 
 static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
-	const struct net_forward *forward, struct log *log)
+	const struct net_forward *forward, struct log *log, uint16_t *port)
 {
 	struct descriptors before, now;
 	union net_address address = {.in6 = {0}};
@@ -130,6 +130,8 @@ static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
 	list_sockets(lib, slirp, &now);
 	if (!find_new(&before, &now, &address))
 		return -ENOTSOCK;
+	/* At the same place in both. */
+	*port = ntohs(address.in.sin_port);
 	log_msg(log, LOG_INFO, "%s port %s is forwarded to the guest's port %u",
 		forward->udp ? "UDP" : "TCP", to_text(&address, text),
 		ntohs(forward->guest.in.sin_port));
@@ -137,7 +139,7 @@ static int add_anywhere(const struct slirp_lib *lib, Slirp *slirp,
 }
 
 int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
-	struct log *log, struct error *err)
+	struct log *log, uint16_t *port, struct error *err)
 {
 	char host[TEXT], reason[128];
 	int rc = check(forward, err);
@@ -145,7 +147,7 @@ int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct ne
 	if (rc < 0)
 		return rc;
 	rc = forward->host.in.sin_port ? add(lib, slirp, forward)
-				       : add_anywhere(lib, slirp, forward, log);
+				       : add_anywhere(lib, slirp, forward, log, port);
 	if (rc == 0)
 		return 0;
 	return error_set(err, rc, "cannot forward %s port %s: %s%s", forward->udp ? "UDP" : "TCP",

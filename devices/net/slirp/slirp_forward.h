@@ -8,10 +8,11 @@
 struct log;
 
 /*
- * Opens the host's port, and logs which one it is when that was left open. Before slirp is attached
- * to anything. -errno, with a line that names the port.
+ * Opens the host's port; when that was left open, logs which one it is, and has it in *port, which
+ * stays as it is else. Before slirp is attached to anything. -errno, with a line that names the
+ * port.
  */
 int slirp_forward_add(const struct slirp_lib *lib, Slirp *slirp, const struct net_forward *forward,
-	struct log *log, struct error *err);
+	struct log *log, uint16_t *port, struct error *err);
 
 #endif

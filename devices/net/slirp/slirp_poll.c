@@ -25,7 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BATCH = 64, GROW = 64 };
+enum { BATCH = 64, GROW = 64, WAKE = -1 };
 
 int slirp_poll_init(struct slirp_poll *poll)
 {
@@ -143,17 +143,35 @@ void slirp_poll_commit(struct slirp_poll *poll)
 			leave(poll, i);
 }
 
-void slirp_poll_collect(struct slirp_poll *poll)
+bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms)
 {
 	struct epoll_event events[BATCH];
-	const int n = epoll_wait(poll->epoll_fd, events, BATCH, 0);
+	const int n = epoll_wait(poll->epoll_fd, events, BATCH, timeout_ms);
+	bool any = false;
 
 	for (int i = 0; i < n; i++) {
-		struct slirp_poll_slot *slot = &poll->slots[events[i].data.fd];
+		struct slirp_poll_slot *slot;
 
+		if (events[i].data.fd == WAKE)
+			continue;
+		slot = &poll->slots[events[i].data.fd];
 		slot->ready = events[i].events;
 		slot->batch = poll->batch;
+		any = true;
 	}
+	return any;
+}
+
+void slirp_poll_collect(struct slirp_poll *poll)
+{
+	slirp_poll_wait(poll, 0);
+}
+
+int slirp_poll_add_wake(struct slirp_poll *poll, int wake)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.fd = WAKE};
+
+	return epoll_ctl(poll->epoll_fd, EPOLL_CTL_ADD, wake, &ev) < 0 ? -errno : 0;
 }
 
 /* Throws away datagrams with bad checksums. */

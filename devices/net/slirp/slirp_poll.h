@@ -47,6 +47,14 @@ void slirp_poll_commit(struct slirp_poll *poll);
  * which acts on it at once. Nothing that makes it read unless it may.
  */
 void slirp_poll_collect(struct slirp_poll *poll);
+/*
+ * The same, after a sleep of up to timeout_ms (-1: no limit). A descriptor that
+ * slirp_poll_add_wake has put into the set ends the sleep whenever it is signalled, and need not be
+ * read. False: no socket
+ * is ready.
+ */
+bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms);
+int slirp_poll_add_wake(struct slirp_poll *poll, int wake);
 int slirp_poll_ready(const struct slirp_poll *poll, int fd, bool may_read);
 void slirp_poll_done(struct slirp_poll *poll);
 

@@ -22,9 +22,21 @@ enum {
 	SLIRP_MAX_FRAME = 14 + NET_SLIRP_MTU,
 };
 
-/* No lock: all of it belongs to the loop's thread. */
+struct net_slirp;
+
+/* Where frames for the guest go. */
+struct slirp_sink {
+	/* A copy of frame; its first head_len bytes are those at head instead. No room: it is lost.
+	 */
+	void (*put)(struct net_slirp *s, const uint8_t *head, size_t head_len, const uint8_t *frame,
+		size_t len);
+	size_t (*used)(struct net_slirp *s); /* as if of FRAME_RING_SIZE bytes */
+};
+
+/* No lock: all of it belongs to one thread. What turns of a loop need is slirp.c's alone. */
 struct net_slirp {
 	struct net net;
+	const struct slirp_sink *sink;
 	const struct clock *clock;
 	struct log *log;
 	struct log_limit limit;
@@ -56,9 +68,37 @@ struct net_slirp {
 
 	uint8_t frame[SLIRP_MAX_FRAME + SLIRP_NAT46_MORE]; /* from the guest */
 	uint8_t answer[SLIRP_MAX_FRAME];		   /* for it, while it becomes IPv4 */
+	uint8_t head[SLIRP_FILTER_HEAD];		   /* for it, while it is looked at */
 };
 
+/* ---- slirp_make.c ---- */
+
+struct slirp_setup {
+	const struct net_slirp_config *config;
+	const struct slirp_sink *sink;
+	/* In a helper, which can open no files; else NULL. See slirp_dns.h. */
+	size_t (*read_names)(void *opaque, char *text, size_t size);
+	void *names_opaque;
+	/*
+	 * In a helper: the ports that were chosen for forwards whose port was left open, where they
+	 * are for the next one; again: it is the next one, for which no forward is a reason to
+	 * fail.
+	 */
+	_Atomic uint16_t *ports;
+	bool again;
+};
+
+int net_slirp_check(const struct net_slirp_config *config, struct error *err);
+/* s is zero. All but what is for turns on a loop. The library is open in s->lib. */
+int net_slirp_make(struct net_slirp *s, const struct slirp_setup *setup, struct error *err);
+void net_slirp_unmake(struct net_slirp *s);
+
 /* ---- slirp_turn.c ---- */
+
+/* Takes the frame of len bytes in s->frame, of 14 at least. False: the filter is against it. */
+bool net_slirp_input(struct net_slirp *s, size_t len);
+/* What is ready, for slirp_pollfds_poll. */
+int net_slirp_on_ready(int index, void *opaque);
 
 /* For slirp_new, with a net_slirp as opaque. */
 extern const SlirpCb net_slirp_callbacks;

@@ -37,11 +37,11 @@ static int on_want(int fd, int events, void *opaque)
 	return slirp_poll_want(&s->poll, fd, events) < 0 ? -1 : fd;
 }
 
-static int on_ready(int index, void *opaque)
+int net_slirp_on_ready(int index, void *opaque)
 {
 	struct net_slirp *s = opaque;
 
-	return slirp_poll_ready(&s->poll, index, s->ring.used <= SLIRP_MANY);
+	return slirp_poll_ready(&s->poll, index, s->sink->used(s) <= SLIRP_MANY);
 }
 
 static void set_tick(struct net_slirp *s, uint32_t timeout_ms)
@@ -63,7 +63,7 @@ void net_slirp_ask(struct net_slirp *s)
 {
 	uint32_t timeout_ms = UINT32_MAX;
 
-	s->paused = s->ring.used > SLIRP_MANY;
+	s->paused = s->sink->used(s) > SLIRP_MANY;
 	slirp_poll_begin(&s->poll);
 	s->lib.pollfds_fill(s->slirp, &timeout_ms, on_want, s);
 	slirp_poll_commit(&s->poll);
@@ -72,7 +72,25 @@ void net_slirp_ask(struct net_slirp *s)
 
 void net_slirp_tell_time(struct net_slirp *s)
 {
-	s->lib.pollfds_poll(s->slirp, 1, on_ready, s);
+	s->lib.pollfds_poll(s->slirp, 1, net_slirp_on_ready, s);
+}
+
+bool net_slirp_input(struct net_slirp *s, size_t len)
+{
+	uint8_t neighbour[SLIRP_NAT46_NEIGHBOUR];
+	const enum slirp_verdict verdict =
+		slirp_filter_out(&s->filter, s->frame, &len, s->poll.live >= s->max_sockets);
+
+	if (verdict == SLIRP_DROP)
+		return false;
+	if (!s->ticking)
+		net_slirp_tell_time(s);
+	if (verdict == SLIRP_PASS_AS_IP6) {
+		slirp_nat46_neighbour(s->frame, neighbour);
+		s->lib.input(s->slirp, neighbour, sizeof(neighbour));
+	}
+	s->lib.input(s->slirp, s->frame, (int)len);
+	return true;
 }
 
 /* The front end may do anything from here, detach included. */
@@ -100,7 +118,7 @@ static void on_sockets(void *opaque, uint32_t events)
 
 	(void)events;
 	slirp_poll_collect(&s->poll);
-	s->lib.pollfds_poll(s->slirp, 0, on_ready, s);
+	s->lib.pollfds_poll(s->slirp, 0, net_slirp_on_ready, s);
 	slirp_poll_done(&s->poll);
 	turn(s);
 }
@@ -134,23 +152,21 @@ static void put_answer(struct net_slirp *s, const void *buf, size_t len)
 		return;
 	memcpy(s->answer, buf, len);
 	if (slirp_filter_answer(&s->filter, s->answer, &len))
-		frame_ring_put(&s->ring, s->answer, len);
+		s->sink->put(s, s->answer, 0, s->answer, len);
 }
 
 static ssize_t on_packet(const void *buf, size_t len, void *opaque)
 {
 	struct net_slirp *s = opaque;
-	uint8_t *copy;
+	const size_t head = MIN(len, sizeof(s->head));
 
-	if (!s->loop)
-		return (ssize_t)len;
 	if (slirp_filter_is_answer(buf, len)) {
 		put_answer(s, buf, len);
 		return (ssize_t)len;
 	}
-	copy = frame_ring_put(&s->ring, buf, len);
-	if (copy)
-		slirp_filter_in(&s->filter, copy, len);
+	memcpy(s->head, buf, head);
+	slirp_filter_in(&s->filter, s->head, len);
+	s->sink->put(s, s->head, head, buf, len);
 	return (ssize_t)len;
 }
 

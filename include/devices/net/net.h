@@ -52,6 +52,9 @@ enum {
 	NET_USO = 1 << 5,
 };
 
+/* Of its flags */
+enum { NET_HEADER_NEEDS_CSUM = 1, NET_HEADER_DATA_VALID = 2 };
+
 /* Little-endian, as virtio 1.2 5.1.6 has it; Linux' tap understands the same. */
 struct net_header {
 	uint8_t flags;
