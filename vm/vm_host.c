@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opened once, and closed in reverse: images and command line, KVM's device, event loop and
+ * Opened once, and closed in reverse: processes that serve networks, while this one has little
+ * memory and one thread; images and command line, KVM's device, event loop and
  * signals, disks, character back ends. The terminal comes last, so that what fails before it is
  * printed on a terminal in its normal mode.
  */
@@ -258,7 +259,9 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	const struct config *config = vm->config;
 	int rc;
 
-	rc = vm_images_open(vm, err);
+	rc = nets_create(config, vm->log, &vm->nets, err);
+	if (!rc)
+		rc = vm_images_open(vm, err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;
@@ -276,7 +279,7 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	}
 	rc = disks_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->disks, err);
 	if (!rc)
-		rc = nets_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->nets, err);
+		rc = nets_open(vm->nets, sandbox_confine(vm->sandbox), err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/net/apart.h"
 #include "vm/control/server.h"
 #include "vm/core/error.h"
 #include "vm/machine/disks.h"
@@ -54,10 +55,13 @@ enum {
 	ADD_TAP,
 	ADD_MAX_TAPS = 8,
 	ADD_VHOST = ADD_TAP + ADD_MAX_TAPS,
-	ADD_MAX_VHOST = SERVER_MAX_FDS / 2
+	ADD_MAX_VHOST = SERVER_MAX_FDS / 2,
+	ADD_PROCESS = ADD_VHOST + ADD_MAX_VHOST,
+	ADD_GENERATION = ADD_PROCESS + HELPER_FDS,
+	ADD_FIELDS,
 };
 
-static const struct control_field add_fields[ADD_VHOST + ADD_MAX_VHOST] = {
+static const struct control_field add_fields[ADD_FIELDS] = {
 	[ADD_SPEC] = {"net", CONTROL_TEXT, true},   /* as --net takes it */
 	[ADD_HOST] = {"host", CONTROL_TEXT, false}, /* machine-id(5) */
 	[ADD_TAP] = {"tap0", CONTROL_FD, false},
@@ -72,6 +76,12 @@ static const struct control_field add_fields[ADD_VHOST + ADD_MAX_VHOST] = {
 	{"vhost1", CONTROL_FD, false},
 	{"vhost2", CONTROL_FD, false},
 	{"vhost3", CONTROL_FD, false},
+	[ADD_PROCESS] = {"process0", CONTROL_FD, false},
+	{"process1", CONTROL_FD, false},
+	{"process2", CONTROL_FD, false},
+	{"process3", CONTROL_FD, false},
+	{"process4", CONTROL_FD, false},
+	[ADD_GENERATION] = {"generation", CONTROL_NUMBER, false},
 };
 
 static_assert(ARRAY_SIZE(add_fields) <= CONTROL_MAX_FIELDS, "no more than there is room for");
@@ -103,6 +113,27 @@ static int parse(const struct control_value *args, const struct disks *disks,
 	return 0;
 }
 
+/* The process of a user network, which the client has started and waited for. */
+static int adopt(struct control_value *args, const struct net_config *net, struct helper **ret,
+	struct error *err)
+{
+	int fds[HELPER_FDS], rc;
+
+	*ret = NULL;
+	if (net->kind != NET_USER || net->in_process)
+		return 0;
+	for (unsigned int i = 0; i < HELPER_FDS; i++)
+		fds[i] = args[ADD_PROCESS + i].fd;
+	if (fds[HELPER_FDS - 1] < 0 || !args[ADD_GENERATION].number)
+		return error_set(err, -EINVAL,
+			"--net: `bantam net add` brings the process of a user network; "
+			"apart=off needs none");
+	rc = helper_adopt(fds, net_apart_memory(), ret, err);
+	for (unsigned int i = 0; !rc && i < HELPER_FDS; i++)
+		args[ADD_PROCESS + i].fd = -1;
+	return rc;
+}
+
 /* The index of the new network, or -errno with a line. Its thread is held. */
 static int add(struct vm *vm, struct control_value *args, struct error *err)
 {
@@ -112,10 +143,13 @@ static int add(struct vm *vm, struct control_value *args, struct error *err)
 
 	if (!rc)
 		rc = machine_can_add(vm->machine, err);
-	if (!rc && net.kind == NET_USER && !sandbox_has_network(vm->sandbox))
+	if (!rc)
+		rc = adopt(args, &net, &given.helper, err);
+	given.generation = (unsigned int)args[ADD_GENERATION].number;
+	if (!rc && net.kind == NET_USER && !given.helper && !sandbox_has_network(vm->sandbox))
 		rc = error_set(err, -EOPNOTSUPP,
 			"the sandbox has cut this VM off from the host's network; start it with "
-			"--net user, with --hotplug N, or with --sandbox off");
+			"--net user,apart=off or with --sandbox off");
 	while (!rc && given.num_vhost < MIN(net.num_fds, (unsigned int)ADD_MAX_VHOST) &&
 		args[ADD_VHOST + given.num_vhost].fd >= 0) {
 		given.vhost[given.num_vhost] = args[ADD_VHOST + given.num_vhost].fd;

@@ -108,6 +108,13 @@ def flood(
         work.result(TRANSFER)
 
 
+def children(pid: int, name: str) -> list[int]:
+    """Of that name, as ps shows them."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in path.read_text().split()]
+    return [child for child in found if Path(f"/proc/{child}/comm").read_text().strip() == name]
+
+
 def memory(guest: Guest) -> int:
     """Bytes of Bantam's own, beside the guest's. For guests of 256 MiB."""
     return rss(guest.pid, 256 * MIB)[1]

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from net import (
     TRANSFER,
     Services,
     ask_dhcp,
+    children,
     echo,
     flood,
     free_port,
@@ -36,6 +39,7 @@ from net import (
     receive,
     serve_names,
     stream,
+    wait_until,
     watch_memory,
 )
 
@@ -300,6 +304,70 @@ def test_reboot(start: Start, services: Services) -> None:
     guest.run("until netstat -ltn | grep -q :22; do sleep 0.2; done")
     with connect(port) as client:
         assert echo(client, b"again") == b"again"
+
+
+def endless(server: socket.socket) -> None:
+    """Sends to the next client until that is gone."""
+    client, _ = server.accept()
+    with client, contextlib.suppress(OSError):
+        while True:
+            client.sendall(bytes(MIB))
+
+
+def serves_forward(port: int) -> bool:
+    """Connections may be accepted before the guest can be reached."""
+    with contextlib.suppress(OSError), connect(port) as client:
+        client.settimeout(5)
+        return echo(client, b"hello") == b"hello"
+    return False
+
+
+@pytest.mark.parametrize("apart", ["on", "off"])
+def test_processes(start: Start, apart: str) -> None:
+    """libslirp, its keeper and nobody else; or in the VM's own process."""
+    guest = start(f"apart={apart}")
+    assert " 0% packet loss" in guest.run(f"ping -c 1 {HOST}")
+    maps = Path(f"/proc/{guest.pid}/maps").read_text()
+    assert ("libslirp" in maps) == (apart == "off")
+    keepers = children(guest.pid, "bantam-keeper")
+    assert len(keepers) == (apart == "on")
+    for keeper in keepers:
+        (helper,) = children(keeper, "bantam-net")
+        assert "libslirp" in Path(f"/proc/{helper}/maps").read_text()
+        assert not any("kvm" in os.readlink(fd) for fd in Path(f"/proc/{helper}/fd").iterdir())
+        status = Path(f"/proc/{helper}/status").read_text()
+        assert "NoNewPrivs:\t1\n" in status and "Threads:\t1\n" in status
+    guest.send(b"poweroff -f\n")
+    assert guest.status() == 0
+    assert not any(Path(f"/proc/{keeper}").exists() for keeper in keepers)
+
+
+def test_helper_killed(start: Start, services: Services) -> None:
+    """While the guest downloads: by itself, all is there again but that connection."""
+    port = free_port()
+    server = services.listen()
+    guest = start("host-loopback", f"hostfwd=tcp::{port}-:22")
+    guest.run("nc -ll -p 22 -e cat & sleep 0")
+    guest.run("until netstat -ltn | grep -q :22; do sleep 0.2; done")
+    for signal_sent in (signal.SIGKILL, signal.SIGSEGV):
+        services.start(endless, server)
+        received = "cat /sys/class/net/eth0/statistics/rx_bytes"
+        before = int(guest.run(received))
+        guest.run(f"nc {HOST} {port_of(server)} </dev/null >/dev/null & sleep 0")
+        guest.run(f"until [ $({received}) -gt {before + MIB} ]; do sleep 0.1; done")
+        (keeper,) = children(guest.pid, "bantam-keeper")
+        (helper,) = children(keeper, "bantam-net")
+        os.kill(helper, signal_sent)
+        guest.run(f"until ping -c 1 -W 1 {HOST}; do sleep 0.1; done")
+        assert children(keeper, "bantam-net") != [helper]
+        guest.run("killall nc; nc -ll -p 22 -e cat & sleep 0")
+        guest.run("ip addr flush dev eth0")
+        ask_dhcp(guest)
+        assert f"inet {ADDRESS}/24" in guest.run("ip addr show eth0")
+        services.start(provide, server, 1, 2)
+        get = f"nc {HOST} {port_of(server)} </dev/null | md5sum"
+        assert guest.run(get, timeout=TRANSFER).split()[0] == md5(stream(1, 2))
+        wait_until(lambda: serves_forward(port), BOOT)
 
 
 def test_driver_comes_and_goes(start: Start, services: Services) -> None:

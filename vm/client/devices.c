@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "devices/net/apart.h"
 #include "devices/net/net.h"
 #include "devices/net/vhost.h"
 #include "vm/client/verbs.h"
@@ -293,6 +294,54 @@ static int send_net(struct client *client, const char *spec, const struct net_co
 	return rc;
 }
 
+/* ---- user networks: their process is started here, as the VM may not be able to ---- */
+
+static void print_line(void *opaque, const char *line)
+{
+	(void)opaque;
+	fprintf(stderr, "%s\n", line);
+}
+
+static int send_helper(struct client *client, const char *spec, struct helper *helper,
+	json_t **result, struct error *err)
+{
+	json_t *values = json_pack("{s:s}", "net", spec);
+	int fds[HELPER_FDS], rc;
+	char name[16];
+
+	rc = helper_wait(helper, print_line, NULL, err);
+	if (rc < 0) {
+		json_decref(values);
+		return rc;
+	}
+	json_object_set_new(values, "generation", json_integer(rc));
+	for (unsigned int i = 0; i < HELPER_FDS; i++) {
+		snprintf(name, sizeof(name), "process%u", i);
+		json_object_set_new(values, name, json_integer(i));
+	}
+	helper_descriptors(helper, fds);
+	return call(client, "net-add", values, fds, HELPER_FDS, result, err);
+}
+
+static int add_user(struct client *client, const char *spec, const struct net_config *net,
+	json_t **result, struct error *err)
+{
+	struct net_slirp_config slirp;
+	struct helper *helper;
+	int rc;
+
+	config_net_slirp(net, &slirp);
+	rc = net_slirp_fork(&slirp, NULL, &helper, err);
+	if (rc < 0)
+		return rc;
+	rc = send_helper(client, spec, helper, result, err);
+	if (rc < 0)
+		helper_close(helper);
+	else
+		helper_release(helper);
+	return rc;
+}
+
 static int add_net(
 	const struct client_args *args, struct client *client, json_t **result, struct error *err)
 {
@@ -303,6 +352,11 @@ static int add_net(
 
 	if (!rc && net.num_fds > SERVER_MAX_FDS)
 		rc = error_set(err, -EINVAL, "--net: %u descriptors are too many", net.num_fds);
+	if (!rc && net.kind == NET_USER && !net.in_process) {
+		rc = add_user(client, spec, &net, result, err);
+		free(net.copy);
+		return rc;
+	}
 	if (!rc)
 		rc = client_blame(open_taps(&net, &opened, err));
 	if (!rc) {

@@ -225,6 +225,18 @@ static int set_host_loopback(void *opaque, const char *value, struct error *err)
 	return only(net, NET_USER, "host-loopback", err);
 }
 
+static int set_apart(void *opaque, const char *value, struct error *err)
+{
+	static const char *const words[] = {"on", "off", NULL};
+	struct net_config *net = opaque;
+	int r = config_parse_word("--net: apart", value, words, err);
+
+	if (r < 0)
+		return r;
+	net->in_process = r;
+	return only(net, NET_USER, "apart", err);
+}
+
 /* ---- keys of tap ---- */
 
 static int set_ifname(void *opaque, const char *value, struct error *err)
@@ -297,6 +309,7 @@ static const struct config_key net_keys[] = {
 	{"dns", true, set_dns},
 	{"restrict", false, set_restrict},
 	{"host-loopback", false, set_host_loopback},
+	{"apart", true, set_apart},
 	{"ifname", true, set_ifname},
 	{"script", true, set_script},
 	{"queues", true, set_queues},
@@ -334,4 +347,16 @@ int config_parse_net(const char *value, struct net_config *net, struct error *er
 	for (enum limit_direction d = 0; !rc && d < LIMIT_MAX_DIRECTIONS; d++)
 		rc = limit_check("--net", &net->limits[d], err);
 	return rc;
+}
+
+void config_net_slirp(const struct net_config *net, struct net_slirp_config *ret)
+{
+	*ret = (struct net_slirp_config){
+		.forwards = net->forwards,
+		.num_forwards = net->num_forwards,
+		.dns = net->dns,
+		.restricted = net->restricted,
+		.host_loopback = net->host_loopback,
+		.mtu = net->mtu,
+	};
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/net/apart.h"
 #include "devices/net/net.h"
 #include "devices/net/vhost.h"
 #include "vm/core/clock.h"
@@ -29,6 +30,8 @@ struct nets {
 		bool down;  /* its cable was pulled by a person */
 		char id[CONFIG_MAX_DEVICE_ID + 1];
 		struct net_config config;
+		struct helper *helper; /* before it is the back end's */
+		unsigned int generation;
 		struct net *net;
 		uint8_t mac[6];
 		struct limit_config limits[LIMIT_MAX_DIRECTIONS];
@@ -77,19 +80,23 @@ static void choose_mac(struct nets *nets, unsigned int i, const char *host)
 
 static int open_user(struct nets *nets, unsigned int i, struct error *err)
 {
-	const struct net_config *config = &nets->net[i].config;
-	const struct net_slirp_config slirp = {
-		.clock = timer_queue_clock(nets->timers),
+	struct net_slirp_config slirp;
+	const struct net_apart_config apart = {.helper = nets->net[i].helper,
+		.generation = nets->net[i].generation,
 		.log = nets->log,
-		.forwards = config->forwards,
-		.num_forwards = config->num_forwards,
-		.dns = config->dns,
-		.restricted = config->restricted,
-		.host_loopback = config->host_loopback,
-		.mtu = config->mtu,
-	};
+		.mtu = nets->net[i].config.mtu};
+	int rc;
 
-	return net_slirp_create(&slirp, &nets->net[i].net, err);
+	if (!apart.helper) {
+		config_net_slirp(&nets->net[i].config, &slirp);
+		slirp.log = nets->log;
+		slirp.clock = timer_queue_clock(nets->timers);
+		return net_slirp_create(&slirp, &nets->net[i].net, err);
+	}
+	rc = net_apart_create(&apart, &nets->net[i].net, err);
+	if (!rc)
+		nets->net[i].helper = NULL;
+	return rc;
 }
 
 static void close_vhost(struct nets *nets, unsigned int i)
@@ -213,8 +220,31 @@ static int open_one(
 	return open_net(nets, i, given, err);
 }
 
-int nets_open(const struct config *config, struct log *log, const struct confine *confine,
-	struct nets **ret, struct error *err)
+static int start_helper(struct nets *nets, unsigned int i, struct error *err)
+{
+	const struct net_config *config = &nets->config->nets[i];
+	struct net_slirp_config slirp;
+
+	if (config->kind != NET_USER || config->in_process || nets->config->dry_run)
+		return 0;
+	config_net_slirp(config, &slirp);
+	slirp.log = nets->log;
+	return net_slirp_fork(&slirp, NULL, &nets->net[i].helper, err);
+}
+
+int nets_open(struct nets *nets, const struct confine *confine, struct error *err)
+{
+	int rc = 0;
+
+	nets->confine = confine;
+	for (unsigned int i = 0; !rc && i < nets->config->num_nets; i++) {
+		nets->net[i].config = nets->config->nets[i];
+		rc = open_one(nets, i, NULL, err);
+	}
+	return rc;
+}
+
+int nets_create(const struct config *config, struct log *log, struct nets **ret, struct error *err)
 {
 	struct nets *nets = calloc(1, sizeof(*nets));
 	int rc = 0;
@@ -223,14 +253,8 @@ int nets_open(const struct config *config, struct log *log, const struct confine
 		return error_set_errno(err, -ENOMEM, "networks");
 	nets->config = config;
 	nets->log = log;
-	nets->confine = confine;
-	/* Who gets a user network later cannot open its library then. */
-	if (config->hotplug && config->given[OPT_HOTPLUG] && !config->dry_run)
-		net_slirp_load();
-	for (unsigned int i = 0; !rc && i < config->num_nets; i++) {
-		nets->net[i].config = config->nets[i];
-		rc = open_one(nets, i, NULL, err);
-	}
+	for (unsigned int i = 0; !rc && i < config->num_nets; i++)
+		rc = start_helper(nets, i, err);
 	if (rc < 0) {
 		nets_close(nets);
 		return rc;
@@ -244,6 +268,7 @@ static void close_net(struct nets *nets, unsigned int i)
 	close_vhost(nets, i);
 	if (nets->net[i].net)
 		nets->net[i].net->ops->close(nets->net[i].net);
+	helper_close(nets->net[i].helper);
 	if (nets->net[i].added)
 		free(nets->net[i].config.copy);
 	memset(&nets->net[i], 0, sizeof(nets->net[i]));
@@ -269,9 +294,13 @@ int nets_add(struct nets *nets, const struct net_config *config, const struct ne
 
 	while (i < CONFIG_MAX_NETS && nets->net[i].there)
 		i++;
-	if (i == CONFIG_MAX_NETS)
+	if (i == CONFIG_MAX_NETS) {
+		helper_close(given->helper);
 		return error_set(err, -ENOSPC, "a VM has %d networks at most", CONFIG_MAX_NETS);
+	}
 	nets->net[i].config = *config;
+	nets->net[i].helper = given->helper;
+	nets->net[i].generation = given->generation;
 	rc = open_one(nets, i, given, err);
 	if (rc < 0) {
 		close_net(nets, i);

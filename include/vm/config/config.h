@@ -83,6 +83,7 @@ struct net_config {
 	struct net_forward forwards[CONFIG_MAX_FORWARDS];
 	unsigned int num_forwards;
 	union net_address dns; /* sa_family 0: not given */
+	bool in_process;       /* libslirp runs in the VM's own process */
 	bool restricted;
 	bool host_loopback;
 
@@ -210,6 +211,8 @@ int config_parse_number(const char *text, uint64_t *number);
  */
 int config_parse_disk(const char *value, struct disk_config *disk, struct error *err);
 int config_parse_net(const char *value, struct net_config *net, struct error *err);
+/* What a user network is made of; log and clock are NULL, and what ret leads to is net's. */
+void config_net_slirp(const struct net_config *net, struct net_slirp_config *ret);
 int config_parse_port(const char *value, struct port_config *port, struct error *err);
 int config_parse_where(
 	enum option_id id, const char *value, struct serial_config *where, struct error *err);

@@ -27,7 +27,7 @@ enum control_type {
 	CONTROL_FD,	/* a descriptor of the client's, which the job owns */
 };
 
-enum { CONTROL_MAX_FIELDS = 16, CONTROL_MAX_TEXT = 4096 };
+enum { CONTROL_MAX_FIELDS = 20, CONTROL_MAX_TEXT = 4096 };
 
 struct control_field {
 	const char *name;

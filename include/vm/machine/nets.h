@@ -16,17 +16,21 @@ struct clock;
 struct confine;
 struct error;
 struct event_loop;
+struct helper;
 struct log;
 struct net;
 struct nets;
 
 /*
- * Opens all networks of config, which outlives them, as log and confine do; the thread, if there
- * are any, is held, and stays so until nets_start. With --dry-run they lead nowhere. -errno with a
- * line.
+ * Starts the processes of the user networks of config, which outlives all of this, as log does;
+ * while this process has one thread, and little memory, as they begin with a copy of it.
  */
-int nets_open(const struct config *config, struct log *log, const struct confine *confine,
-	struct nets **ret, struct error *err);
+int nets_create(const struct config *config, struct log *log, struct nets **ret, struct error *err);
+/*
+ * Opens all networks; the thread, if there are any, is held, and stays so until nets_start. confine
+ * outlives them. With --dry-run they lead nowhere. -errno with a line.
+ */
+int nets_open(struct nets *nets, const struct confine *confine, struct error *err);
 int nets_start(struct nets *nets, struct error *err);
 /* No machine uses them; NULL is allowed. */
 void nets_close(struct nets *nets);
@@ -40,12 +44,14 @@ struct nets_given {
 	const char *host; /* this host's own number, or NULL: it is read here */
 	int vhost[CONFIG_MAX_NET_QUEUES];
 	unsigned int num_vhost; /* 0: they are opened here */
+	struct helper *helper;	/* serves it as struct net_apart_config has it; NULL: none does */
+	unsigned int generation;
 };
 
 /*
  * The thread is held. One more: its index, or -errno with a line; what config->copy has is taken
  * over unless that fails. The descriptors in config and given become the network's own, as with
- * nets_open. remove: no machine uses it.
+ * nets_open, and so does the helper, in any case. remove: no machine uses it.
  */
 int nets_add(struct nets *nets, const struct net_config *config, const struct nets_given *given,
 	struct error *err);

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "devices/net/apart.h"
+
 enum {
 	ECHO_REPLY = 0,
 	ROUTER_ADVERTISEMENT = 134,
@@ -294,9 +296,30 @@ void net_guest_init(struct net_guest *g)
 	g->config = (struct net_slirp_config){.clock = &g->fix.clock.clock, .log = &g->fix.log};
 }
 
+static int create(struct net_guest *g)
+{
+	struct net_apart_config apart = {.log = &g->fix.log, .mtu = g->config.mtu};
+	int rc;
+
+	if (!g->apart)
+		return net_slirp_create(&g->config, &g->fix.net, &g->fix.err);
+	rc = net_slirp_fork(&g->config, NULL, &apart.helper, &g->fix.err);
+	if (rc < 0)
+		return rc;
+	rc = net_apart_create(&apart, &g->fix.net, &g->fix.err);
+	if (rc < 0)
+		helper_close(apart.helper);
+	return rc;
+}
+
+int net_guest_try(struct net_guest *g)
+{
+	return create(g);
+}
+
 void net_guest_start(struct net_guest *g)
 {
-	if (net_slirp_create(&g->config, &g->fix.net, &g->fix.err) < 0)
+	if (create(g) < 0)
 		fail_msg("%s", g->fix.err.text);
 	net_fixture_attach(&g->fix);
 }

@@ -42,11 +42,14 @@ struct net_guest {
 	bool echo_udp;
 	uint16_t ping_mtu;
 	bool vouched; /* headers say that checksums are right */
+	bool apart;   /* libslirp is in a process of its own */
 };
 
 /* config may be changed between the two. */
 void net_guest_init(struct net_guest *g);
 void net_guest_start(struct net_guest *g);
+/* Makes the network alone: 0 or what that says. */
+int net_guest_try(struct net_guest *g);
 void net_guest_fini(struct net_guest *g);
 
 /* From the guest's MAC address and, unless src is given, IP address. dst6 NULL: IPv4. */

@@ -29,6 +29,8 @@ static const struct {
 		{.kind = NET_TAP, .mac = {0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54}}},
 	{"user,restrict", {.restricted = true}},
 	{"user,host-loopback", {.host_loopback = true}},
+	{"user,apart=on", {.in_process = false}},
+	{"apart=off", {.in_process = true}},
 	{"tap,ifname=tap0", {.kind = NET_TAP, .ifname = "tap0"}},
 	{"tap,ifname=fifteen.letters", {.kind = NET_TAP, .ifname = "fifteen.letters"}},
 	{"tap,script=/etc/up", {.kind = NET_TAP, .script = "/etc/up"}},
@@ -63,6 +65,7 @@ static void assert_net(const struct net_config *is, const struct net_config *wan
 	assert_int_equal(is->mtu, want->mtu);
 	assert_int_equal(is->restricted, want->restricted);
 	assert_int_equal(is->host_loopback, want->host_loopback);
+	assert_int_equal(is->in_process, want->in_process);
 	assert_int_equal(is->queues, want->queues);
 	assert_int_equal(is->vhost, want->vhost);
 	assert_int_equal(is->num_fds, want->num_fds);
@@ -307,6 +310,9 @@ static const struct {
 	{"-n tap,dns=192.0.2.1", "--net: dns goes with user only"},
 	{"-n tap,restrict", "--net: restrict goes with user only"},
 	{"-n tap,host-loopback", "--net: host-loopback goes with user only"},
+	{"-n tap,apart=on", "--net: apart goes with user only"},
+	{"-n user,apart", "--net: apart needs a value"},
+	{"-n user,apart=maybe", "--net: apart"},
 	{"-n user,hostfwd", "--net: hostfwd needs a value"},
 	{"-n user,hostfwd=2222-:22", "--net: hostfwd: '2222-:22' is not like tcp:127.0.0.1:2222-"},
 	{"-n user,hostfwd=sctp::2222-:22", "is not like"},
