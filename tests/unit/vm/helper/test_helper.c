@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -76,9 +77,13 @@ static int confine(void *opaque, enum helper_role role, struct error *err)
 static size_t answer(void *opaque, void *buf, size_t size)
 {
 	struct plan *plan = opaque;
-	const int n = snprintf(buf, size, "prepared %d times", plan->prepared);
+	int open = 0;
 
-	return (size_t)n;
+	for (int fd = 0; fd < 1024; fd++)
+		open += fcntl(fd, F_GETFD) >= 0;
+	/* 0 to 2; control, lines, memory, eventfds, both ends for questions; for its children */
+	return (size_t)snprintf(
+		buf, size, "prepared %d, %s", plan->prepared, open == 11 ? "clean" : "unclean");
 }
 
 static void look_around(struct report *r, struct helper_self *self, const struct plan *plan)
@@ -271,8 +276,8 @@ static void test_asks(void **state)
 
 	start(f);
 	for (unsigned int i = 0; i < 3; i++) {
-		assert_int_equal(report_of(f)->answer_len, 16);
-		assert_memory_equal((const void *)report_of(f)->answer, "prepared 1 times", 16);
+		assert_int_equal(report_of(f)->answer_len, 17);
+		assert_memory_equal((const void *)report_of(f)->answer, "prepared 1, clean", 17);
 		helper_wake(f->helper);
 		await_vm_wake(f);
 	}
@@ -485,6 +490,12 @@ static void test_adopt(void **state)
 		assert_int_equal(helper_adopt(bad, MEMORY, &other, &f->err), -EINVAL);
 	}
 	assert_int_equal(helper_adopt(fds, MEMORY + 4096, &other, &f->err), -EINVAL);
+	/* Memory that could be cut off */
+	memcpy(bad, fds, sizeof(bad));
+	bad[HELPER_FD_MEMORY] = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(bad[HELPER_FD_MEMORY], MEMORY + 4096), 0);
+	assert_int_equal(helper_adopt(bad, MEMORY, &other, &f->err), -EINVAL);
+	close(bad[HELPER_FD_MEMORY]);
 	for (unsigned int i = 0; i < HELPER_FDS; i++)
 		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
 	assert_int_equal(helper_adopt(fds, MEMORY, &other, &f->err), 0);

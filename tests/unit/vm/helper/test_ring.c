@@ -224,6 +224,12 @@ static void test_hostile_producer(void **state)
 		atomic_store(&r->producer.shared->tail, SIZE + (i ? 64 : 0));
 		is_broken(r);
 	}
+	/* A gap that is longer than what is there */
+	init_at(r, SIZE - 64);
+	*(uint32_t *)(void *)((uint8_t *)header + SIZE - 64) = UINT32_MAX;
+	*header = 16;
+	atomic_store(&r->producer.shared->tail, SIZE - 32);
+	is_broken(r);
 	/* One that would go past the end */
 	init_at(r, SIZE - 64);
 	*(uint32_t *)(void *)((uint8_t *)header + SIZE - 64) = 100;
