@@ -63,6 +63,7 @@ VMMS = {
     "bantam, vhost": (in_bantam, TAP, tap_in_bantam("on")),
     "QEMU microvm, vhost": (in_qemu, TAP, tap_in_qemu("on")),
     "bantam, user": (in_bantam, USER, "user,host-loopback"),
+    "bantam in process, user": (in_bantam, USER, "user,host-loopback,apart=off"),
     "QEMU microvm, user": (in_qemu, USER, "user"),
 }
 

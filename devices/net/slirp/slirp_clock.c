@@ -78,20 +78,17 @@ static struct timer *earliest(const struct slirp_clock *sc)
 	return ret;
 }
 
-bool slirp_clock_set_alarm(struct slirp_clock *sc)
+void slirp_clock_set_alarm(struct slirp_clock *sc)
 {
 	const struct timer *next = earliest(sc);
 	struct itimerspec alarm = {0};
 
 	if (!next || (sc->alarm_ns && sc->alarm_ns <= next->deadline_ns))
-		return false;
-	if (next->deadline_ns <= sc->now_ns)
-		return true;
+		return;
 	alarm.it_value.tv_sec = (time_t)(next->deadline_ns / NSEC_PER_SEC);
 	alarm.it_value.tv_nsec = (long)(next->deadline_ns % NSEC_PER_SEC);
 	timerfd_settime(sc->fd, TFD_TIMER_ABSTIME, &alarm, NULL);
 	sc->alarm_ns = next->deadline_ns;
-	return false;
 }
 
 /* One that arms itself again for now has its next turn then. */

@@ -18,8 +18,8 @@ struct slirp_clock {
 
 /* 0 or -errno. */
 int slirp_clock_init(struct slirp_clock *sc);
-/* Before each sleep: the descriptor will be signalled in time. True: there is no time to sleep. */
-bool slirp_clock_set_alarm(struct slirp_clock *sc);
+/* Before each sleep: the descriptor will be signalled in time, or at once. */
+void slirp_clock_set_alarm(struct slirp_clock *sc);
 /* After each sleep: looks at the time, and calls the functions of those that are due. */
 void slirp_clock_run(struct slirp_clock *sc);
 

@@ -112,6 +112,7 @@ void slirp_poll_close(struct slirp_poll *poll, int fd)
 void slirp_poll_begin(struct slirp_poll *poll)
 {
 	poll->round++;
+	poll->reads = false;
 }
 
 int slirp_poll_want(struct slirp_poll *poll, int fd, int events)
@@ -132,6 +133,7 @@ int slirp_poll_want(struct slirp_poll *poll, int fd, int events)
 		return -errno;
 	if (!slot->events)
 		poll->set[poll->num_set++] = fd;
+	poll->reads |= ev.events & EPOLLIN && !(slot->events & EPOLLIN);
 	slot->events = ev.events;
 	return 0;
 }
@@ -143,12 +145,12 @@ void slirp_poll_commit(struct slirp_poll *poll)
 			leave(poll, i);
 }
 
-bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms)
+bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms, bool *sockets)
 {
 	struct epoll_event events[BATCH];
 	const int n = epoll_wait(poll->epoll_fd, events, BATCH, timeout_ms);
-	bool any = false;
 
+	*sockets = false;
 	for (int i = 0; i < n; i++) {
 		struct slirp_poll_slot *slot;
 
@@ -157,14 +159,16 @@ bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms)
 		slot = &poll->slots[events[i].data.fd];
 		slot->ready = events[i].events;
 		slot->batch = poll->batch;
-		any = true;
+		*sockets = true;
 	}
-	return any;
+	return n > 0;
 }
 
 void slirp_poll_collect(struct slirp_poll *poll)
 {
-	slirp_poll_wait(poll, 0);
+	bool sockets;
+
+	slirp_poll_wait(poll, 0, &sockets);
 }
 
 int slirp_poll_add_wake(struct slirp_poll *poll, int wake)

@@ -28,6 +28,7 @@ struct slirp_poll {
 	int num_set;
 	unsigned int live;
 	unsigned int round, batch;
+	bool reads; /* since begin, a socket is to be read that was not before */
 };
 
 int slirp_poll_init(struct slirp_poll *poll);
@@ -50,10 +51,9 @@ void slirp_poll_collect(struct slirp_poll *poll);
 /*
  * The same, after a sleep of up to timeout_ms (-1: no limit). A descriptor that
  * slirp_poll_add_wake has put into the set ends the sleep whenever it is signalled, and need not be
- * read. False: no socket
- * is ready.
+ * read. False: nothing has ended it. *sockets: one of them is ready.
  */
-bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms);
+bool slirp_poll_wait(struct slirp_poll *poll, int timeout_ms, bool *sockets);
 int slirp_poll_add_wake(struct slirp_poll *poll, int wake);
 int slirp_poll_ready(const struct slirp_poll *poll, int fd, bool may_read);
 void slirp_poll_done(struct slirp_poll *poll);

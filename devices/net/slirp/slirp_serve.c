@@ -8,7 +8,7 @@
  *
  * The VM is not trusted: a guest may have taken it over, and here is a network that it cannot reach
  * otherwise. So what it gives is copied, the copy judged, and a ring that is not as it can be is
- * the end. It is signalled once in a turn, at its end.
+ * the end. It is signalled once in a turn, at its end, or in a few.
  *
  * What bounds the ring is as in slirp.c. A guest that is paused fetches nothing: after STUCK_NS
  * everything here stands still as well, so that libslirp does not give up its connections; each
@@ -23,7 +23,11 @@
 #include "slirp_serve.h"
 #include "vm/core/error.h"
 
-enum { FRAMES = 256 /* in a turn */ };
+enum {
+	FRAMES = 256, /* in a turn */
+	MERGED = 3,   /* turns with one signal */
+};
+
 #define STUCK_NS (2 * NSEC_PER_SEC)
 
 static struct slirp_server *to_server(struct net_slirp *s)
@@ -111,8 +115,6 @@ static bool turn(struct slirp_server *server, bool sockets)
 	net_slirp_ask(s);
 	if (s->paused && !server->full)
 		more |= !ring_wait_room(&server->in);
-	if (server->signal)
-		signal_vm(server);
 	/* Frames behind a full ring are none. */
 	return more || (!server->full && !ring_wait_record(&server->out));
 }
@@ -153,18 +155,36 @@ static void stand_still(struct slirp_server *server)
 	server->stuck = false;
 }
 
-static void sleep_and_turn(struct slirp_server *server, bool *again)
+/*
+ * What is to be read since this turn may be there already: more of a stream, now that there is
+ * room. Then the signal waits for that, as each one wakes three threads.
+ */
+static bool goes_on(struct slirp_server *server, bool *sockets)
 {
-	struct net_slirp *s = &server->s;
-	bool sockets;
+	return server->signal && server->s.poll.reads && server->unsignalled++ < MERGED &&
+	       slirp_poll_wait(&server->s.poll, 0, sockets);
+}
 
+static void go_to_sleep(struct slirp_server *server, bool *again, bool *sockets)
+{
+	if (server->signal)
+		signal_vm(server);
+	server->unsignalled = 0;
 	if (!*again && is_stuck(server)) {
 		stand_still(server);
 		*again = true;
 	}
 	if (!*again)
-		*again = slirp_clock_set_alarm(&server->clock);
-	sockets = slirp_poll_wait(&s->poll, *again ? 0 : -1);
+		slirp_clock_set_alarm(&server->clock);
+	slirp_poll_wait(&server->s.poll, *again ? 0 : -1, sockets);
+}
+
+static void sleep_and_turn(struct slirp_server *server, bool *again)
+{
+	bool sockets = false;
+
+	if (*again || !goes_on(server, &sockets))
+		go_to_sleep(server, again, &sockets);
 	*again = turn(server, sockets);
 }
 

@@ -15,6 +15,7 @@ struct slirp_server {
 	struct ring_consumer out; /* from the guest */
 	struct ring_producer in;  /* for it */
 	bool signal;		  /* the VM is to be signalled */
+	unsigned int unsignalled; /* turns since it could have been */
 	bool full;		  /* frames from the guest wait for room */
 	bool stuck;		  /* the VM has fetched nothing since: */
 	uint64_t stuck_since;
