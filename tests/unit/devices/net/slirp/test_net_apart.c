@@ -20,7 +20,7 @@
 #include "devices/net/apart.h"
 #include "devices/net/net_guest.h"
 
-enum { GUEST_PORT = 7000, BULK = 12 << 20, CHUNK = 65536, PATIENCE_MS = 20000, SLICE_MS = 10 };
+enum { GUEST_PORT = 7000, BULK = 12 << 20, CHUNK = 65536, PATIENCE_MS = 60000, SLICE_MS = 10 };
 
 static bool sandbox; /* set by main */
 
