@@ -229,7 +229,8 @@ static const struct option_spec options[] = {
 			"without privileges), tap (a network interface of the host) or none. "
 			"Options, separated by commas: mac=ADDRESS; mtu=N; with user: "
 			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
-			"restrict, host-loopback, apart=on|off; with tap: ifname=NAME, script=PATH, queues=N, "
+			"restrict, host-loopback, apart=on|off; with tap: ifname=NAME, "
+			"script=PATH, queues=N, "
 			"vhost=on|off, fd=N. Limits: rx-bandwidth=SIZE, tx-bandwidth=SIZE, "
 			"rx-pps=N, tx-pps=N, each with -burst and -once, as for --disk"},
 	[OPT_SERIAL] = {.name = "serial",
