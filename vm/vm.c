@@ -95,13 +95,11 @@ static void on_exit_port(void *opaque, uint8_t status)
 
 /* ---- life cycle ---- */
 
-/* Or may get one later, as its owner has thought of that. */
+/* In this process, that is; one that comes later brings a process of its own. */
 static bool has_user_net(const struct config *config)
 {
-	if (config->hotplug && config->given[OPT_HOTPLUG])
-		return true;
 	for (unsigned int i = 0; i < config->num_nets; i++)
-		if (config->nets[i].kind == NET_USER)
+		if (config->nets[i].kind == NET_USER && config->nets[i].in_process)
 			return true;
 	return false;
 }
