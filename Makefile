@@ -72,7 +72,7 @@ uses.vm/options       := vm/core
 uses.vm/config        := vm/core vcpu/cpuid vm/options
 uses.vm/help          := vm/core vcpu/cpuid vm/options vm/config
 uses.vm/control       := vm/core
-uses.vm/client        := vm/core vm/helper devices/char devices/net devices/net/slirp vm/options vm/config vm/help vm/control vcpu/cpuid
+uses.vm/client        := vm/core vm/helper devices/char devices/net devices/net/slirp vm/options vm/config vm/help vm/control vm/sandbox vcpu/cpuid
 uses.vm/dump          := vm/core
 uses.vm/sandbox       := vm/core
 
@@ -140,7 +140,7 @@ GEN := $(patsubst loader/acpi/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/acpi/*
 
 # Lists of system calls become filters, by a program that runs here and now (tests/tools/make_filters.c).
 FILTERS     := $(addprefix vm/sandbox/lists/,base.list baseuser.list main.list vcpu.list disk.list net.list \
-	user.list dump.list guard.list janitor.list)
+	user.list dump.list guard.list janitor.list keeper.list nethelper.list)
 FILTERS_GEN := $(O)/gen/sandbox_filters.h
 GEN         += $(FILTERS_GEN)
 $(O)/gen/make_filters: tests/tools/make_filters.c tests/tools/filters.awk include/vm/sandbox/slots.h \

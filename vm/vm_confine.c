@@ -88,6 +88,19 @@ int vm_confine(struct vm *vm, struct error *err)
 	return rc < 0 ? rc : nets_start(vm->nets, err);
 }
 
+static int confine_helper(void *opaque, enum helper_role role, struct error *err)
+{
+	struct sandbox *sandbox = opaque;
+
+	return role == HELPER_KEEPER ? sandbox_enter_keeper(sandbox, err)
+				     : sandbox_enter_helper(sandbox, CONFINE_NET_HELPER, err);
+}
+
+struct helper_confine vm_confine_helper(struct vm *vm)
+{
+	return (struct helper_confine){.enter = confine_helper, .opaque = vm->sandbox};
+}
+
 void vm_confine_end(struct vm *vm)
 {
 	janitor_end(vm->janitor);

@@ -257,9 +257,10 @@ static int code_of(int rc)
 int vm_host_open(struct vm *vm, int *code, struct error *err)
 {
 	const struct config *config = vm->config;
+	const struct helper_confine confine = vm_confine_helper(vm);
 	int rc;
 
-	rc = nets_create(config, vm->log, &vm->nets, err);
+	rc = nets_create(config, vm->log, &confine, &vm->nets, err);
 	if (!rc)
 		rc = vm_images_open(vm, err);
 	if (rc < 0) {

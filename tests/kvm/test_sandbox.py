@@ -245,6 +245,64 @@ def test_attempts(bantam: Bantam, guest: Running) -> None:
     verb(bantam, "stop", "--force", "box")
 
 
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def helper_of(pid: int, other: int = 0) -> int:
+    """The process of its user network, once it serves, other than one that is no more."""
+    deadline = time.monotonic() + 20
+    while True:
+        keepers = [child for child in children(pid) if comm(child) == "bantam-keeper"]
+        found = [child for keeper in keepers for child in children(keeper) if child != other]
+        if found and status(found[0], found[0])["CapEff"].strip("0") == "":
+            return found[0]
+        assert time.monotonic() < deadline, "no helper"
+        time.sleep(0.01)
+
+
+@as_root
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86-64")
+@pytest.mark.usefixtures("whole")
+def test_network_helper(bantam: Bantam) -> None:
+    """It has the host's network, its rings, and nothing else; a denial costs packets."""
+    with bantam.start("echo.long", "--name", "box", "--net", "user") as running:
+        running.expect(b"ready\n")
+        up(bantam, "box")
+        pid = helper_of(running.pid)
+        assert comm(pid) == "bantam-net" and list(tasks(pid)) == [pid]
+        state = status(pid, pid)
+        assert (state["Seccomp"], state["NoNewPrivs"]) == ("2", "1")
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(state[kind], 16) == 0, kind
+        assert os.listdir(f"/proc/{pid}/root") == []
+        assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+        assert os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+        assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+        may = ("socket inet", "connect", "sendto")
+        got_through = []
+        with Thread(pid, pid) as thread:
+            for what, call in attempts(pid).items():
+                result = None if what.startswith(may) else thread.call(*call)
+                if not refused(result):
+                    got_through.append((what, result))
+            assert got_through == []
+            thread.before.rip -= 2
+            thread.before.rax, thread.before.orig_rax = 101, 0xFFFFFFFFFFFFFFFF
+        helper_of(running.pid, pid)
+        running.send(b"still here\n")
+        running.expect(b"still here")
+        verb(bantam, "stop", "--force", "box")
+    assert "the sandbox denied ptrace(0x" in running.stderr()
+    assert "to the net-helper thread" in running.stderr()
+    assert "status 9" in running.stderr()
+
+
 @as_root
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86-64")
 @pytest.mark.usefixtures("whole")

@@ -19,6 +19,7 @@
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
 #include "vm/control/server.h"
+#include "vm/sandbox/sandbox.h"
 
 /* Operands: what to do, to which VM, to which device. */
 enum { WHAT, NAME, DEVICE, VALUE };
@@ -323,6 +324,31 @@ static int send_helper(struct client *client, const char *spec, struct helper *h
 	return call(client, "net-add", values, fds, HELPER_FDS, result, err);
 }
 
+static int confine_helper(void *opaque, enum helper_role role, struct error *err)
+{
+	struct sandbox *sandbox = opaque;
+
+	return role == HELPER_KEEPER ? sandbox_enter_keeper(sandbox, err)
+				     : sandbox_enter_helper(sandbox, CONFINE_NET_HELPER, err);
+}
+
+/* Confined as those are that a VM starts itself. */
+static int fork_helper(
+	const struct net_slirp_config *slirp, struct helper **helper, struct error *err)
+{
+	const struct sandbox_config config = {.mode = SANDBOX_DEFAULT};
+	struct helper_confine confine = {.enter = confine_helper};
+	struct sandbox *sandbox;
+	int rc = sandbox_create(&config, &sandbox, err);
+
+	if (rc < 0)
+		return rc;
+	confine.opaque = sandbox;
+	rc = net_slirp_fork(slirp, &confine, helper, err);
+	sandbox_destroy(sandbox);
+	return rc;
+}
+
 static int add_user(struct client *client, const char *spec, const struct net_config *net,
 	json_t **result, struct error *err)
 {
@@ -331,7 +357,7 @@ static int add_user(struct client *client, const char *spec, const struct net_co
 	int rc;
 
 	config_net_slirp(net, &slirp);
-	rc = net_slirp_fork(&slirp, NULL, &helper, err);
+	rc = fork_helper(&slirp, &helper, err);
 	if (rc < 0)
 		return rc;
 	rc = send_helper(client, spec, helper, result, err);

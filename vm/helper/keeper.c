@@ -174,7 +174,7 @@ void helper_keep(const struct helper_config *config)
 	if (!rc && k.children < 0)
 		rc = error_set_errno(&err, -errno, "%s: signalfd", config->name);
 	if (!rc && config->confine)
-		rc = config->confine(config->opaque, HELPER_KEEPER, &err);
+		rc = config->confine->enter(config->confine->opaque, HELPER_KEEPER, &err);
 	if (rc < 0)
 		fail(rc, &err);
 	for (;;) {

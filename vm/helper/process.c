@@ -152,6 +152,9 @@ static int run(
 	/* It may have died before that. */
 	if (getppid() != keeper)
 		_exit(1);
+	/* Who complains on stderr, as libraries do, is heard. */
+	if (!SANITIZED)
+		dup2(FD_LINES, STDERR_FILENO);
 	rc = map_memory(config, self);
 	if (rc < 0)
 		return error_set_errno(err, rc, "%s: memory", config->name);
@@ -160,8 +163,7 @@ static int run(
 	close(FD_KEEPER_ASK);
 	close_from(NUM_FDS);
 	limit_helper(config);
-	rc = config->confine ? config->confine(config->opaque, HELPER_BODY, err) : 0;
-	return rc < 0 ? rc : config->body(config->opaque, self, err);
+	return config->body(config->opaque, self, err);
 }
 
 void helper_process_run(const struct helper_config *config, int keeper, unsigned int generation)
@@ -170,7 +172,8 @@ void helper_process_run(const struct helper_config *config, int keeper, unsigned
 		.vm_wake = FD_VM_WAKE,
 		.lines = FD_LINES,
 		.ask = FD_HELPER_ASK,
-		.generation = generation};
+		.generation = generation,
+		.confine = config->confine};
 	struct error err = {""};
 	const int rc = run(config, &self, keeper, &err);
 
@@ -179,17 +182,23 @@ void helper_process_run(const struct helper_config *config, int keeper, unsigned
 	_exit(rc < 0 ? HELPER_EXIT_FAILED : 0);
 }
 
-void helper_ready(struct helper_self *self)
+int helper_ready(struct helper_self *self, struct error *err)
 {
 	struct pollfd pfd = {.fd = self->wake, .events = POLLIN};
 	uint64_t count;
+	int rc = 0;
 
+	if (self->confine)
+		rc = self->confine->enter(self->confine->opaque, HELPER_BODY, err);
+	if (rc < 0)
+		return rc;
 	helper_process_say(self->lines, HELPER_READY, self->generation, 0, "");
 	while (atomic_load(&self->shared->go) != self->generation) {
 		poll(&pfd, 1, -1);
 		if (read(self->wake, &count, sizeof(count)) < 0)
 			continue;
 	}
+	return 0;
 }
 
 size_t helper_ask(struct helper_self *self, void *buf, size_t size)

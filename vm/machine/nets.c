@@ -220,7 +220,8 @@ static int open_one(
 	return open_net(nets, i, given, err);
 }
 
-static int start_helper(struct nets *nets, unsigned int i, struct error *err)
+static int start_helper(struct nets *nets, unsigned int i, const struct helper_confine *confine,
+	struct error *err)
 {
 	const struct net_config *config = &nets->config->nets[i];
 	struct net_slirp_config slirp;
@@ -229,7 +230,7 @@ static int start_helper(struct nets *nets, unsigned int i, struct error *err)
 		return 0;
 	config_net_slirp(config, &slirp);
 	slirp.log = nets->log;
-	return net_slirp_fork(&slirp, NULL, &nets->net[i].helper, err);
+	return net_slirp_fork(&slirp, confine, &nets->net[i].helper, err);
 }
 
 int nets_open(struct nets *nets, const struct confine *confine, struct error *err)
@@ -244,7 +245,8 @@ int nets_open(struct nets *nets, const struct confine *confine, struct error *er
 	return rc;
 }
 
-int nets_create(const struct config *config, struct log *log, struct nets **ret, struct error *err)
+int nets_create(const struct config *config, struct log *log, const struct helper_confine *confine,
+	struct nets **ret, struct error *err)
 {
 	struct nets *nets = calloc(1, sizeof(*nets));
 	int rc = 0;
@@ -254,7 +256,7 @@ int nets_create(const struct config *config, struct log *log, struct nets **ret,
 	nets->config = config;
 	nets->log = log;
 	for (unsigned int i = 0; !rc && i < config->num_nets; i++)
-		rc = start_helper(nets, i, err);
+		rc = start_helper(nets, i, confine, err);
 	if (rc < 0) {
 		nets_close(nets);
 		return rc;

@@ -32,6 +32,8 @@ const char *confine_class_name(enum confine_class what)
 		[CONFINE_DUMP] = "dump",
 		[CONFINE_GUARD] = "guard",
 		[CONFINE_JANITOR] = "janitor",
+		[CONFINE_KEEPER] = "keeper",
+		[CONFINE_NET_HELPER] = "net-helper",
 	};
 
 	return what < NUM_CONFINE_CLASSES ? names[what] : "unknown";

@@ -40,6 +40,8 @@ static const struct {
 	[CONFINE_DUMP] = PROGRAM(dump),
 	[CONFINE_GUARD] = PROGRAM(guard),
 	[CONFINE_JANITOR] = PROGRAM(janitor),
+	[CONFINE_KEEPER] = PROGRAM(keeper),
+	[CONFINE_NET_HELPER] = PROGRAM(nethelper),
 };
 
 _Static_assert(ARRAY_SIZE(filter_baseuser) <= FILTER_MAX && ARRAY_SIZE(filter_base) <= FILTER_MAX,

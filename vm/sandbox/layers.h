@@ -14,6 +14,7 @@ struct sandbox {
 	struct confine confine;
 	struct filter_values values;
 	bool entered;
+	bool helper;	  /* this process is one */
 	uid_t uid;	  /* who started it */
 	bool root;	  /* that is root */
 	bool privileged;  /* has namespaces by root's rights, not in a user namespace */

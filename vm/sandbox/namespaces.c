@@ -121,6 +121,8 @@ static int open_jailed(const struct sandbox *sandbox, const char *path)
 
 static void open_what_stays(struct sandbox *sandbox)
 {
+	if (sandbox->helper)
+		return;
 	sandbox->values.tasks_fd = open_jailed(sandbox, "/proc/self/task");
 	if (sandbox->run_dir)
 		sandbox->values.run_fd = open_jailed(sandbox, sandbox->run_dir);

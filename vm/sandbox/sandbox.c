@@ -18,6 +18,8 @@
 #include "vm/sandbox/sandbox.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +183,8 @@ static void drop_open_directories(struct sandbox *sandbox)
 	}
 }
 
-static int enter_seccomp(struct sandbox *sandbox, struct error *err)
+static int enter_seccomp(struct sandbox *sandbox, enum confine_class what, struct error *err)
 {
-	const enum confine_class what = sandbox->config.user_net ? CONFINE_MAIN_USER : CONFINE_MAIN;
 	int rc = denial_setup(sandbox->sys, err);
 
 	if (rc < 0)
@@ -193,16 +194,12 @@ static int enter_seccomp(struct sandbox *sandbox, struct error *err)
 	return 0;
 }
 
-static int enter_log(struct sandbox *sandbox, struct error *err)
+/* A filter and nothing else. */
+static int enter_filter(struct sandbox *sandbox, enum confine_class what, struct error *err)
 {
 	long rc = sandbox_call(sandbox->sys, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 
-	if (!rc)
-		rc = enter_seccomp(sandbox, err);
-	if (!rc)
-		log_msg(sandbox->config.log, LOG_DEBUG,
-			"sandbox: nothing is denied; the kernel's log has what would be");
-	return rc < 0 ? (int)rc : 0;
+	return rc < 0 ? (int)rc : enter_seccomp(sandbox, what, err);
 }
 
 static const struct sandbox_result *first_missing(
@@ -233,28 +230,27 @@ static int judge(struct sandbox *sandbox, struct error *err)
 	enum sandbox_layer layer;
 	const struct sandbox_result *missing = first_missing(sandbox, &layer);
 
-	describe(sandbox);
+	/* The log is not this process's. */
+	if (!sandbox->helper)
+		describe(sandbox);
 	if (!missing)
 		return 0;
 	if (sandbox->config.mode == SANDBOX_STRICT)
 		return error_set_errno(err, missing->error,
 			"--sandbox strict: this host gives no %s; `bantam doctor` says more",
 			layer_names[layer]);
+	if (sandbox->helper)
+		return 0;
 	log_msg(sandbox->config.log, LOG_INFO,
 		"the sandbox has no %s on this host (%s); `bantam doctor` says more",
 		layer_names[layer], strerror(-missing->error));
 	return 0;
 }
 
-int sandbox_enter(struct sandbox *sandbox, struct error *err)
+static int enter_layers(struct sandbox *sandbox, enum confine_class what, struct error *err)
 {
 	int rc;
 
-	if (sandbox->config.mode == SANDBOX_OFF)
-		return 0;
-	sandbox->values.pid = thread_id(pthread_self());
-	if (sandbox->config.mode == SANDBOX_LOG)
-		return enter_log(sandbox, err);
 	namespaces_enter(sandbox);
 	root_enter(sandbox);
 	rc = user_enter(sandbox, err);
@@ -263,9 +259,59 @@ int sandbox_enter(struct sandbox *sandbox, struct error *err)
 	rights_drop(sandbox);
 	enter_landlock(sandbox);
 	drop_open_directories(sandbox);
-	rc = enter_seccomp(sandbox, err);
+	rc = enter_seccomp(sandbox, what, err);
 	sandbox->entered = true;
 	return rc < 0 ? rc : judge(sandbox, err);
+}
+
+int sandbox_enter(struct sandbox *sandbox, struct error *err)
+{
+	const enum confine_class what = sandbox->config.user_net ? CONFINE_MAIN_USER : CONFINE_MAIN;
+
+	if (sandbox->config.mode == SANDBOX_OFF)
+		return 0;
+	sandbox->values.pid = thread_id(pthread_self());
+	if (sandbox->config.mode != SANDBOX_LOG)
+		return enter_layers(sandbox, what, err);
+	log_msg(sandbox->config.log, LOG_DEBUG,
+		"sandbox: nothing is denied; the kernel's log has what would be");
+	return enter_filter(sandbox, what, err);
+}
+
+/* ---- other processes ---- */
+
+/* All signals are blocked in them. A denial that is could not be told. */
+static void hear_denials(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int sandbox_enter_keeper(struct sandbox *sandbox, struct error *err)
+{
+	if (sandbox->config.mode == SANDBOX_OFF)
+		return 0;
+	hear_denials();
+	return enter_filter(sandbox, CONFINE_KEEPER, err);
+}
+
+int sandbox_enter_helper(struct sandbox *sandbox, enum confine_class what, struct error *err)
+{
+	if (sandbox->config.mode == SANDBOX_OFF)
+		return 0;
+	sandbox->helper = true;
+	sandbox->config.user_net = true;
+	sandbox->run_dir = NULL;
+	sandbox->num_readable = 0;
+	sandbox->values.pid = thread_id(pthread_self());
+	if (sandbox->config.mode == SANDBOX_LOG)
+		return enter_filter(sandbox, what, err);
+	/* The files of a process that is not are root's, and a user namespace needs one of them. */
+	sandbox_call(sandbox->sys, SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return enter_layers(sandbox, what, err);
 }
 
 /* ---- afterwards ---- */

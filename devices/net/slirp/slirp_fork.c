@@ -33,9 +33,10 @@ static int body(void *opaque, struct helper_self *self, struct error *err)
 	rc = slirp_server_start(server, opaque, self, err);
 	if (rc < 0)
 		return rc;
-	helper_ready(self);
-	slirp_server_run(server);
-	return 0;
+	rc = helper_ready(self, err);
+	if (!rc)
+		slirp_server_run(server);
+	return rc;
 }
 
 /* The host's name servers may change at any time. */
@@ -50,9 +51,8 @@ static size_t answer(void *opaque, void *buf, size_t size)
 	return n > 0 ? (size_t)n : 0;
 }
 
-int net_slirp_fork(const struct net_slirp_config *config,
-	int (*confine)(void *opaque, enum helper_role role, struct error *err), struct helper **ret,
-	struct error *err)
+int net_slirp_fork(const struct net_slirp_config *config, const struct helper_confine *confine,
+	struct helper **ret, struct error *err)
 {
 	struct net_slirp_config copy = *config;
 	const struct helper_config helper = {.name = "bantam-net",

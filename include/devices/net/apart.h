@@ -12,13 +12,11 @@
 #include "vm/helper/helper.h"
 
 /*
- * config's clock is not used; of log, only the level. confine: see struct helper_config, with a
- * NULL opaque; or NULL. The caller has one thread. -errno with a line; what fails later is told by
- * net_apart_create.
+ * config's clock is not used; of log, only the level. confine: or NULL; needed while this runs. The
+ * caller has one thread. -errno with a line; what fails later is told by net_apart_create.
  */
-int net_slirp_fork(const struct net_slirp_config *config,
-	int (*confine)(void *opaque, enum helper_role role, struct error *err), struct helper **ret,
-	struct error *err);
+int net_slirp_fork(const struct net_slirp_config *config, const struct helper_confine *confine,
+	struct helper **ret, struct error *err);
 
 /* What helper_adopt needs to know of one. */
 size_t net_apart_memory(void);

@@ -16,8 +16,10 @@ enum confine_class {
 	CONFINE_NET,
 	CONFINE_NET_USER, /* with user networking */
 	CONFINE_DUMP,
-	CONFINE_GUARD,	 /* a process: restores the terminal */
-	CONFINE_JANITOR, /* a process: removes sockets */
+	CONFINE_GUARD,	    /* a process: restores the terminal */
+	CONFINE_JANITOR,    /* a process: removes sockets */
+	CONFINE_KEEPER,	    /* a process: starts helpers */
+	CONFINE_NET_HELPER, /* a process: user networking */
 	NUM_CONFINE_CLASSES
 };
 

@@ -38,9 +38,21 @@ struct helper_self {
 	/* private: */
 	int ask;
 	struct helper_shared *shared;
+	const struct helper_confine *confine;
 };
 
 enum helper_role { HELPER_KEEPER, HELPER_BODY };
+
+/*
+ * Gives up what rights are left: in the keeper before its first fork, in the helper when it says
+ * that it is ready. Both have no new privileges, no core and no other descriptors by then, and all
+ * signals blocked. What is gone in the keeper is so in its helpers from their beginning. -errno
+ * with a line: no start.
+ */
+struct helper_confine {
+	int (*enter)(void *opaque, enum helper_role role, struct error *err);
+	void *opaque;
+};
 
 struct helper_config {
 	const char *name;	/* what ps shows: at most 15 characters */
@@ -56,19 +68,17 @@ struct helper_config {
 	int (*body)(void *opaque, struct helper_self *self, struct error *err);
 	/* In the keeper: what helper_ask gets, in buf of size bytes. NULL: it gets nothing. */
 	size_t (*answer)(void *opaque, void *buf, size_t size);
-	/*
-	 * Gives up what rights are left, last before body, and in the keeper before its first fork.
-	 * Both have no new privileges, no core and no other descriptors by then. NULL: nothing
-	 * more. -errno with a line: no start.
-	 */
-	int (*confine)(void *opaque, enum helper_role role, struct error *err);
+	const struct helper_confine *confine; /* NULL: nothing more is given up */
 	void *opaque;
 };
 
 enum { HELPER_ANSWER = 4096 };
 
-/* Says that it is ready, and returns when it may go. */
-void helper_ready(struct helper_self *self);
+/*
+ * It has all open that it will ever open: gives up its rights, says that it is ready, and returns
+ * when it may go. -errno with a line: body returns that.
+ */
+int helper_ready(struct helper_self *self, struct error *err);
 /* Waits for the keeper's answer, which is up to HELPER_ANSWER bytes; 0 when none comes. */
 size_t helper_ask(struct helper_self *self, void *buf, size_t size);
 

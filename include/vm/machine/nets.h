@@ -14,6 +14,7 @@
 
 struct clock;
 struct confine;
+struct helper_confine;
 struct error;
 struct event_loop;
 struct helper;
@@ -25,7 +26,8 @@ struct nets;
  * Starts the processes of the user networks of config, which outlives all of this, as log does;
  * while this process has one thread, and little memory, as they begin with a copy of it.
  */
-int nets_create(const struct config *config, struct log *log, struct nets **ret, struct error *err);
+int nets_create(const struct config *config, struct log *log, const struct helper_confine *confine,
+	struct nets **ret, struct error *err);
 /*
  * Opens all networks; the thread, if there are any, is held, and stays so until nets_start. confine
  * outlives them. With --dry-run they lead nowhere. -errno with a line.

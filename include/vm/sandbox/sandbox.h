@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "vm/core/base.h"
+#include "vm/core/confine.h"
 
 struct confine;
 struct error;
@@ -87,6 +88,17 @@ void sandbox_add_readable(struct sandbox *sandbox, const char *path);
  * cannot be done.
  */
 int sandbox_enter(struct sandbox *sandbox, struct error *err);
+
+/* ---- in a process that was forked before that (vm/helper/helper.h) ---- */
+
+/* The keeper of helpers: a filter. -errno with a line. */
+int sandbox_enter_keeper(struct sandbox *sandbox, struct error *err);
+/*
+ * A helper that has the host's network: all other layers, which its keeper's filter lets through,
+ * and the filter of what. -errno with a line as of sandbox_enter. What is missing else is told by
+ * that.
+ */
+int sandbox_enter_helper(struct sandbox *sandbox, enum confine_class what, struct error *err);
 
 /* ---- afterwards ---- */
 

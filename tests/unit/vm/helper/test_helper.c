@@ -71,7 +71,7 @@ static int confine(void *opaque, enum helper_role role, struct error *err)
 	struct plan *plan = opaque;
 
 	plan->confined |= role == HELPER_KEEPER ? 1 : 2;
-	return plan->fail_confine ? error_set(err, -EPERM, "no sandbox") : 0;
+	return plan->fail_confine == plan->confined ? error_set(err, -EPERM, "no sandbox") : 0;
 }
 
 static size_t answer(void *opaque, void *buf, size_t size)
@@ -106,7 +106,6 @@ static void look_around(struct report *r, struct helper_self *self, const struct
 	r->core = (long)limit.rlim_max;
 	getrlimit(RLIMIT_FSIZE, &limit);
 	r->size = (long)limit.rlim_max;
-	r->confined = plan->confined;
 	r->pid = getpid();
 }
 
@@ -127,7 +126,9 @@ static int body(void *opaque, struct helper_self *self, struct error *err)
 		return 0;
 	if (write(self->lines, "bantam: hello\n", 14) < 0)
 		return -1;
-	helper_ready(self);
+	if (helper_ready(self, err) < 0)
+		return -EPERM;
+	r->confined = plan->confined;
 	for (;;) {
 		r->answer_len = (int)helper_ask(self, r->answer, sizeof(r->answer));
 		if (write(self->vm_wake, &one, sizeof(one)) < 0)
@@ -142,6 +143,7 @@ static int body(void *opaque, struct helper_self *self, struct error *err)
 
 struct fixture {
 	struct plan plan;
+	struct helper_confine confine;
 	struct helper_config config;
 	struct helper *helper;
 	struct error err;
@@ -159,8 +161,9 @@ static int set_up(void **state)
 		.prepare = prepare,
 		.body = body,
 		.answer = answer,
-		.confine = confine,
+		.confine = &f->confine,
 		.opaque = &f->plan};
+	f->confine = (struct helper_confine){.enter = confine, .opaque = &f->plan};
 	f->extra = open("/dev/zero", O_RDWR);
 	*state = f;
 	return 0;

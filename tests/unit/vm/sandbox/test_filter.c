@@ -54,6 +54,8 @@ static const struct {
 	{"dump", CONFINE_DUMP, 30},
 	{"guard", CONFINE_GUARD, 10},
 	{"janitor", CONFINE_JANITOR, 10},
+	{"keeper", CONFINE_KEEPER, 70},
+	{"nethelper", CONFINE_NET_HELPER, 25},
 };
 
 static uint32_t run(enum confine_class what, const struct filter_values *values,
@@ -164,13 +166,17 @@ static void test_base_has_all(void **state)
 		const struct filter_rule *rule = &filter_rules[i];
 		struct seccomp_data data = {.nr = rule->nr, .arch = AUDIT_ARCH_X86_64};
 		const bool user = !strcmp(rule->list, "user") || !strcmp(rule->list, "baseuser");
+		const bool helper = !strcmp(rule->list, "nethelper");
 
-		if (rule->error || !strcmp(rule->list, "guard") || !strcmp(rule->list, "janitor"))
+		if (rule->error || !strcmp(rule->list, "guard") || !strcmp(rule->list, "janitor") ||
+			!strcmp(rule->list, "keeper"))
 			continue;
 		for (unsigned int k = 0; k < rule->num_tests; k++)
 			data.args[rule->tests[k].arg] = that_holds(&rule->tests[k]);
-		if (run(user ? CONFINE_MAIN_USER : CONFINE_MAIN, &all_there, &data) !=
-			SECCOMP_RET_ALLOW)
+		if (run(user	     ? CONFINE_MAIN_USER
+			    : helper ? CONFINE_KEEPER
+				     : CONFINE_MAIN,
+			    &all_there, &data) != SECCOMP_RET_ALLOW)
 			fail_msg("%s: %s is not in the base", rule->list, rule->where);
 	}
 }
