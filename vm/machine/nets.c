@@ -220,8 +220,8 @@ static int open_one(
 	return open_net(nets, i, given, err);
 }
 
-static int start_helper(struct nets *nets, unsigned int i, const struct helper_confine *confine,
-	struct error *err)
+static int start_helper(
+	struct nets *nets, unsigned int i, const struct helper_confine *confine, struct error *err)
 {
 	const struct net_config *config = &nets->config->nets[i];
 	struct net_slirp_config slirp;

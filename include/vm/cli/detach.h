@@ -13,10 +13,10 @@ struct error;
 struct log;
 
 struct detach {
-	int wire;   /* to the parent; -1: this process is not detached */
+	int wire;     /* to the parent; -1: this process is not detached */
 	int log_fd;   /* the VM's log file, or -1 */
 	int older_fd; /* the other one, if that is there */
-	int *fds;   /* that were open when the process was started; ends with -1 */
+	int *fds;     /* that were open when the process was started; ends with -1 */
 };
 
 /*
