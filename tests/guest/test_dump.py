@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import struct
@@ -110,8 +111,8 @@ def test_dump(
 
 
 def check_gdb(path: Path, address: int, banner: bytes, rips: list[int]) -> None:
-    if not shutil.which("gdb"):
-        return
+    if not shutil.which("gdb") and not os.environ.get("BANTAM_IN_LAB"):
+        return  # level 1 of the lab has one
     words = ["info threads", "thread 2", "p/x $rip", f"x/s {address:#x}"]
     argv = [word for command in words for word in ("-ex", command)]
     run = subprocess.run(
