@@ -347,3 +347,17 @@ int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct e
 	free(tap);
 	return rc;
 }
+
+int net_tap_check_queues(unsigned int num, const int *fds, struct error *err)
+{
+	struct net_tap *tap = calloc(1, sizeof(*tap) + num * sizeof(tap->queues[0]));
+	int rc;
+
+	if (!tap)
+		return error_set_errno(err, -ENOMEM, "tap");
+	tap->sys = &tap_sys_host;
+	tap->num_queues = num;
+	rc = adopt_queues(tap, fds, err);
+	free(tap);
+	return rc;
+}

@@ -102,6 +102,8 @@ def test_refused(bantam: Bantam, tmp_path: Path) -> None:
             assert run.returncode == USAGE and b"missing: No such file" in run.stderr
         run = bantam.command("net", "add", "web", "tap,fd=999")
         assert run.returncode == USAGE and b"descriptor 999: Bad file descriptor" in run.stderr
+        run = bantam.command("net", "add", "web", "tap,fd=0")
+        assert run.returncode == USAGE and b"descriptor 0 is not a tap" in run.stderr
         assert b"too few" in bantam.command("disk", "add", "web").stderr
         assert b"too many" in bantam.command("disk", "list", "web", "x").stderr
         refused(bantam, "net", "add", "web", "none")

@@ -171,6 +171,9 @@ int client_blame(int rc)
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
+	case -EBADF:
+	case -EBADFD:
+	case -ENOTTY:
 	case -EACCES:
 	case -EPERM:
 	case -EROFS:

@@ -234,8 +234,9 @@ static int open_taps(struct net_config *net, bool *opened, struct error *err)
 		if (fcntl(net->fds[i], F_GETFD) < 0)
 			return error_set(err, -EINVAL, "--net: descriptor %d: %s", net->fds[i],
 				strerror(errno));
+	/* The VM has other numbers for them. */
 	if (!*opened)
-		return 0;
+		return net->num_fds ? net_tap_check_queues(net->num_fds, net->fds, err) : 0;
 	net->num_fds = MAX(net->queues, 1u);
 	return net_tap_open_queues(net->ifname, net->num_fds, net->fds, err);
 }

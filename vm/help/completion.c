@@ -27,17 +27,10 @@ static void print_words(FILE *out, const char *const *words)
 		fprintf(out, "%s%s", i ? " " : "", words[i]);
 }
 
-/* Verbs that a person types; completion itself is for set-up scripts. */
 static void print_verb_words(FILE *out)
 {
-	const char *space = "";
-
-	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
-		if (verb_spec(verb)->hidden)
-			continue;
-		fprintf(out, "%s%s", space, verb_spec(verb)->name);
-		space = " ";
-	}
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++)
+		fprintf(out, "%s%s", verb ? " " : "", verb_spec(verb)->name);
 }
 
 /* ---- bash ---- */
@@ -62,22 +55,58 @@ static void bash_option_case(FILE *out, enum verb verb, enum option_id id)
 	fputs(" ;;\n", out);
 }
 
-static void bash_verb_case(FILE *out, enum verb verb)
+/* Options whose value is the next word, as " verb:option" each. */
+static void bash_takes(FILE *out)
+{
+	fputs("\tlocal takes='", out);
+	for (enum verb verb = 0; verb < NUM_VERBS; verb++)
+		for (enum option_id id = 0; id < NUM_OPTIONS; id++) {
+			const struct option_spec *spec = option_spec(id);
+
+			if (!option_of(verb, id) || !spec->value)
+				continue;
+			fprintf(out, " %s:--%s", verb_spec(verb)->name, spec->name);
+			if (spec->short_name)
+				fprintf(out, " %s:-%c", verb_spec(verb)->name, spec->short_name);
+		}
+	fputs(" '\n", out);
+}
+
+/* By how many operands stand before the word under the cursor. */
+static void bash_operands(FILE *out, enum verb verb)
 {
 	const struct verb_spec *spec = verb_spec(verb);
+	const int vm = spec->operand_choices ? 1 : 0;
 
-	fprintf(out, "\t%s:*) words='", spec->name);
+	if (spec->operand_choices || verb == VERB_HELP) {
+		fputs("; ((n)) || words+='", out);
+		if (spec->operand_choices)
+			print_words(out, spec->operand_choices);
+		else
+			print_verb_words(out);
+		fputs("'", out);
+	}
+	if (spec->operand_vms)
+		fputs("; vm=1", out);
+	else if (spec->operand_vm)
+		fprintf(out, "; ((vm = n == %d))", vm);
+	if (spec->operand_file)
+		fprintf(out, "; ((files = n == %d))", spec->operand_vm ? 1 : 0);
+	if (verb == VERB_DISK)
+		fputs("; [[ $action:$n == @(add:2|swap:3) ]] && files=1", out);
+	if (verb == VERB_NET)
+		fputs("; [[ $action:$n == link:3 ]] && words+='up down'", out);
+}
+
+static void bash_verb_case(FILE *out, enum verb verb)
+{
+	fprintf(out, "\t%s:*) value=$word words='", verb_spec(verb)->name);
 	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
 		if (option_of(verb, id))
 			fprintf(out, "--%s ", option_spec(id)->name);
-	if (spec->operand_choices)
-		print_words(out, spec->operand_choices);
-	if (verb == VERB_HELP)
-		print_verb_words(out);
 	fputs("'", out);
-	if (spec->operand_vm)
-		fputs("$(bantam ps --quiet 2>/dev/null)", out);
-	fprintf(out, " value=$word files=%d ;;\n", spec->operand_file);
+	bash_operands(out, verb);
+	fputs(" ;;\n", out);
 }
 
 static const char bash_head[] =
@@ -85,20 +114,30 @@ static const char bash_head[] =
 	"_bantam()\n"
 	"{\n"
 	"\tlocal line=${COMP_LINE:0:COMP_POINT} cur=${COMP_WORDS[COMP_CWORD]}\n"
-	"\tlocal word verb option value words='' files=0 head tail i\n"
-	"\tlocal -a given\n"
-	"\tread -ra given <<<\"$line\"\n"
-	"\tword=${line##*[[:space:]]}\n"
-	"\t[[ $word ]] || given+=('')\n"
-	"\tverb=${given[1]-} option=${given[-2]} value=$word\n"
-	"\tif [[ $word == --*=* ]]; then\n"
-	"\t\toption=${word%%=*} value=${word#*=}\n"
-	"\tfi\n"
-	"\t((${#given[@]} > 2)) || verb=\n"
-	"\tcase $verb:$option in\n";
+	"\tlocal word verb option value words='' files=0 vm=0 n=0 action='' head tail i\n"
+	"\tlocal -a given\n";
+
+static const char bash_words[] = "\tread -ra given <<<\"$line\"\n"
+				 "\tword=${line##*[[:space:]]}\n"
+				 "\t[[ $word ]] || given+=('')\n"
+				 "\tverb=${given[1]-} option=${given[-2]} value=$word\n"
+				 "\tif [[ $word == --*=* ]]; then\n"
+				 "\t\toption=${word%%=*} value=${word#*=}\n"
+				 "\tfi\n"
+				 "\t((${#given[@]} > 2)) || verb=\n"
+				 "\t# Operands so far\n"
+				 "\tfor ((i = 2; i < ${#given[@]} - 1; i++)); do\n"
+				 "\t\tif [[ $takes == *\" $verb:${given[i]} \"* ]]; then\n"
+				 "\t\t\t((i++))\n"
+				 "\t\telif [[ ${given[i]} != -?* ]]; then\n"
+				 "\t\t\t((n++)) || action=${given[i]}\n"
+				 "\t\tfi\n"
+				 "\tdone\n"
+				 "\tcase $verb:$option in\n";
 
 static const char bash_tail[] =
 	"\tesac\n"
+	"\t((!vm)) || words+=\" $(bantam ps --quiet 2>/dev/null)\"\n"
 	"\tif [[ $value == file:* || $value == unix:* ]]; then\n"
 	"\t\tvalue=${value#*:} words='' files=1\n"
 	"\tfi\n"
@@ -125,6 +164,8 @@ static const char bash_tail[] =
 static void print_bash(FILE *out)
 {
 	fputs(bash_head, out);
+	bash_takes(out);
+	fputs(bash_words, out);
 	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
 		for (enum option_id id = 0; id < NUM_OPTIONS; id++)
 			if (option_of(verb, id))
@@ -156,12 +197,12 @@ static void zsh_text(FILE *out, const char *text)
 static void zsh_value(FILE *out, const struct option_spec *spec)
 {
 	fprintf(out, ":%s:", spec->value);
-	if (spec->closed) {
+	if (spec == option_spec(OPT_SERIAL)) {
+		fputs("_bantam_serial", out);
+	} else if (spec->choices) {
 		fputs("(", out);
 		print_words(out, spec->choices);
 		fputs(")", out);
-	} else if (spec->choices) {
-		fputs("_bantam_serial", out);
 	} else if (spec->file) {
 		fputs("_files", out);
 	} else {
@@ -199,7 +240,7 @@ static void zsh_verb(FILE *out, enum verb verb)
 	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
 		if (option_of(verb, id))
 			zsh_option(out, option_spec(id));
-	if (spec->operand_file) {
+	if (spec->operand_file && !spec->operand_vm) {
 		fputs(" \\\n\t\t\t'1:kernel:_files'", out);
 	} else if (spec->operand_choices) {
 		fprintf(out, " \\\n\t\t\t'1:%s:(", spec->operand_vm ? "action" : "shell");
@@ -208,7 +249,9 @@ static void zsh_verb(FILE *out, enum verb verb)
 		if (spec->operand_vm)
 			fputs(" \\\n\t\t\t'2:VM:_bantam_vms'", out);
 	} else if (spec->operand_vm) {
-		fputs(" \\\n\t\t\t'*:VM:_bantam_vms'", out);
+		fprintf(out, " \\\n\t\t\t'%s:VM:_bantam_vms'", spec->operand_vms ? "*" : "1");
+		if (spec->operand_file)
+			fputs(" \\\n\t\t\t'2:file:_files'", out);
 	} else if (verb == VERB_HELP) {
 		fputs(" \\\n\t\t\t'1:verb:(", out);
 		print_verb_words(out);
@@ -240,8 +283,6 @@ static void print_zsh(FILE *out)
 	      "\tlocal -a verbs=(\n",
 		out);
 	for (enum verb verb = 0; verb < NUM_VERBS; verb++) {
-		if (verb_spec(verb)->hidden)
-			continue;
 		fprintf(out, "\t\t'%s:", verb_spec(verb)->name);
 		zsh_text(out, verb_spec(verb)->brief);
 		fputs("'\n", out);
@@ -296,33 +337,48 @@ static void fish_option(FILE *out, enum verb verb, const struct option_spec *spe
 	fputs("'\n", out);
 }
 
+static void fish_seen_choice(FILE *out, const struct verb_spec *spec)
+{
+	fputs("__fish_seen_subcommand_from ", out);
+	print_words(out, spec->operand_choices);
+}
+
 static void fish_verb(FILE *out, enum verb verb)
 {
 	const struct verb_spec *spec = verb_spec(verb);
 
-	if (!spec->hidden) {
-		fprintf(out, "complete -c bantam -n __fish_use_subcommand -a %s -d '", spec->name);
-		fish_text(out, spec->brief);
-		fputs("'\n", out);
-	}
+	fprintf(out, "complete -c bantam -n __fish_use_subcommand -a %s -d '", spec->name);
+	fish_text(out, spec->brief);
+	fputs("'\n", out);
 	for (enum option_id id = 0; id < NUM_OPTIONS; id++)
 		if (option_of(verb, id))
 			fish_option(out, verb, option_spec(id));
-	if (!spec->operand)
-		return;
-	fprintf(out, "complete -c bantam -n '__fish_seen_subcommand_from %s'", spec->name);
-	if (spec->operand_file) {
-		fputs(" -F\n", out);
-		return;
-	}
-	fputs(" -a '", out);
-	if (spec->operand_choices)
+	if (spec->operand_choices) {
+		fprintf(out, "complete -c bantam -n '__fish_seen_subcommand_from %s; and not ",
+			spec->name);
+		fish_seen_choice(out, spec);
+		fputs("' -a '", out);
 		print_words(out, spec->operand_choices);
+		fputs("'\n", out);
+	}
+	if (!spec->operand_vm && !spec->operand_file && verb != VERB_HELP)
+		return;
+	fprintf(out, "complete -c bantam -n '__fish_seen_subcommand_from %s", spec->name);
+	if (spec->operand_choices) {
+		fputs("; and ", out);
+		fish_seen_choice(out, spec);
+	}
+	fputs("'", out);
+	if (spec->operand_file)
+		fputs(" -F", out);
 	if (spec->operand_vm)
-		fputs("(bantam ps --quiet 2>/dev/null)", out);
-	else if (!spec->operand_choices)
+		fputs(" -a '(bantam ps --quiet 2>/dev/null)'", out);
+	if (verb == VERB_HELP) {
+		fputs(" -a '", out);
 		print_verb_words(out);
-	fputs("'\n", out);
+		fputs("'", out);
+	}
+	fputs("\n", out);
 }
 
 static void print_fish(FILE *out)

@@ -20,7 +20,7 @@ enum { WIDTH = 80, OPTION_COLUMN = 28, WORD_COLUMN = 22 };
 static const char *const exit_codes[] = {
 	[EXIT_POWEROFF] = "the guest powered off, or halted for good",
 	[EXIT_HOST] = "the host failed: KVM, memory or a file",
-	[EXIT_USAGE] = "bad usage, or an image that cannot be booted",
+	[EXIT_USAGE] = "bad usage, a disk that cannot be opened, or an image that cannot be booted",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
 	[EXIT_PANIC] = "the guest panicked, or ended five times in a row before user space",
 	[EXIT_KVM_INTERNAL] = "KVM could not continue (internal error)",
@@ -91,14 +91,14 @@ static void item(FILE *out, const char *term, int column, const char *text)
 	fputc('\n', out);
 }
 
-static void print_option(FILE *out, const struct option_spec *spec)
+static void print_option(FILE *out, const struct option_spec *spec, const char *more)
 {
-	char term[64], text[768];
+	char term[64], text[1024];
 
 	snprintf(term, sizeof(term), "%c%c%c --%s%s%s", spec->short_name ? '-' : ' ',
 		spec->short_name ? spec->short_name : ' ', spec->short_name ? ',' : ' ', spec->name,
 		spec->value ? " " : "", spec->value ? spec->value : "");
-	snprintf(text, sizeof(text), "%s%s", spec->brief, spec->more ? spec->more : "");
+	snprintf(text, sizeof(text), "%s%s", spec->brief, more);
 	item(out, term, OPTION_COLUMN, text);
 }
 
@@ -115,7 +115,7 @@ static void print_options(FILE *out, enum verb verb)
 			if (!titled)
 				fprintf(out, "\n%s:\n", option_group_title(group));
 			titled = true;
-			print_option(out, spec);
+			print_option(out, spec, option_more(id, verb));
 		}
 	}
 }
@@ -133,8 +133,8 @@ static void print_client_notes(FILE *out)
 {
 	fputs("\nExit status:\n", out);
 	print_exit_code(out, EXIT_POWEROFF, "success");
-	print_exit_code(out, EXIT_HOST, "failure");
-	print_exit_code(out, EXIT_USAGE, "bad usage");
+	print_exit_code(out, EXIT_HOST, "the VM or the host could not do it");
+	print_exit_code(out, EXIT_USAGE, "bad usage, or what was named is not there or in use");
 	print_exit_code(out, EXIT_NO_VM, exit_code_text(EXIT_NO_VM));
 	print_exit_code(out, EXIT_FORCED, exit_code_text(EXIT_FORCED));
 }
@@ -173,9 +173,8 @@ static void print_verbs(FILE *out)
 {
 	fputs("Usage: bantam VERB [OPTION]...\n\nRuns Linux guests on KVM.\n\n", out);
 	for (enum verb verb = 0; verb < NUM_VERBS; verb++)
-		if (!verb_spec(verb)->hidden)
-			item(out, verb_spec(verb)->name, 14, verb_spec(verb)->brief);
-	fputs("\n'bantam help VERB' shows a verb's options.\n", out);
+		item(out, verb_spec(verb)->name, 14, verb_spec(verb)->brief);
+	fputs("\n'bantam VERB --help' shows a verb's options.\n", out);
 }
 
 int help_print(FILE *out, const char *verb_name)

@@ -49,6 +49,8 @@ static const char *const sandbox_modes[] = {[SANDBOX_ON] = "on",
 static const char *const smbios_keys[] = {"serial=", "oem=", NULL};
 static const char *const disk_actions[] = {"list", "add", "remove", "swap", "resize", NULL};
 static const char *const net_actions[] = {"list", "add", "remove", "link", NULL};
+static const char *const event_names[] = {"started", "paused", "resumed", "reboot", "poweroff",
+	"panic", "crash", "crash-kernel", "io-error", "device", "balloon", "ended", NULL};
 static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 
 static_assert(ARRAY_SIZE(end_actions) == END_PAUSE + 2, "a word for each enum end_action");
@@ -59,6 +61,24 @@ static_assert(
 static_assert(ARRAY_SIZE(sandbox_modes) == SANDBOX_OFF + 2, "a word for each enum sandbox_mode");
 static_assert(ARRAY_SIZE(boots) == BOOT_MULTIBOOT + 2, "a word for each enum loader_boot");
 static_assert(ARRAY_SIZE(entry_modes) == ENTRY_LONG + 2, "a word for each enum entry_mode");
+
+static const struct option_more timeouts[] = {
+	{VERB_BIT(VERB_STOP), "; then the guest is ended by force (default 30; 0: never)"},
+	{VERB_BIT(VERB_WAIT), "; then exit with 8 (default 0: without end)"},
+	{VERB_BIT(VERB_BALLOON), ", with --wait; then exit with 8 (default 0: without end)"},
+	{DEVICES, ", with remove; then exit with 8 (default 10; 0: without end)"},
+	{0, NULL},
+};
+static const struct option_more forces[] = {
+	{VERB_BIT(VERB_STOP), ": it is ended at once"},
+	{DEVICES, ", with remove: the device is taken away"},
+	{0, NULL},
+};
+static const struct option_more intervals[] = {
+	{VERB_BIT(VERB_STAT), ", in seconds (default 1); needs no --watch"},
+	{VERB_BIT(VERB_TOP), ", in seconds (default 2)"},
+	{0, NULL},
+};
 
 static const struct option_spec options[] = {
 	[OPT_KERNEL] = {.short_name = 'k',
@@ -213,7 +233,8 @@ static const struct option_spec options[] = {
 		.more = "; up to 32, in the guest /dev/vda and so on. Options, separated by "
 			"commas: ro; cache=none (default), writeback, writethrough or unsafe; "
 			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
-			"own); format=raw; bandwidth=SIZE and iops=N, limits of bytes and requests "
+			"own); format=raw; id=WORD (for `bantam disk`); bandwidth=SIZE and iops=N, "
+			"limits of bytes and requests "
 			"per second, each with -burst=N (at once) and -once=N (at the start). "
 			"Write "
 			"a comma in the name twice"},
@@ -227,7 +248,8 @@ static const struct option_spec options[] = {
 		.brief = "a network card",
 		.more = "; up to 8, in the guest eth0 and so on. KIND is user (the host's network, "
 			"without privileges), tap (a network interface of the host) or none. "
-			"Options, separated by commas: mac=ADDRESS; mtu=N; with user: "
+			"Options, separated by commas: mac=ADDRESS; mtu=N; id=WORD (for `bantam "
+			"net`); with user: "
 			"hostfwd=tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT, dns=ADDRESS[:PORT], "
 			"restrict, host-loopback, apart=on|off; with tap: ifname=NAME, "
 			"script=PATH, queues=N, "
@@ -374,18 +396,17 @@ static const struct option_spec options[] = {
 		.verbs = VERB_BIT(VERB_STOP) | VERB_BIT(VERB_WAIT) | VERB_BIT(VERB_BALLOON) |
 			 DEVICES,
 		.group = GROUP_OTHER,
-		.brief = "how long to wait",
-		.more = "; 0 means without a limit. After that, stop ends the guest by force "
-			"(default 30), wait and balloon give up (default 0), and so does "
-			"remove (default 10)"},
+		.brief = "how long to wait, in seconds",
+		.more_by_verb = timeouts},
 	[OPT_FORCE] = {.short_name = 'f',
 		.name = "force",
 		.verbs = VERB_BIT(VERB_STOP) | DEVICES,
 		.group = GROUP_OTHER,
 		.brief = "do not wait for the guest",
-		.more = ": stop ends it at once, remove takes the device away"},
+		.more_by_verb = forces},
 	[OPT_EVENT] = {.name = "event",
 		.value = "EVENT",
+		.choices = event_names,
 		.verbs = VERB_BIT(VERB_WAIT),
 		.group = GROUP_OTHER,
 		.brief = "what to wait for",
@@ -413,7 +434,7 @@ static const struct option_spec options[] = {
 		.verbs = VERB_BIT(VERB_STAT) | VERB_BIT(VERB_TOP),
 		.group = GROUP_OTHER,
 		.brief = "how often to update",
-		.more = " (default 1 for stat, 2 for top); stat needs no --watch then"},
+		.more_by_verb = intervals},
 	[OPT_PROMETHEUS] = {.name = "prometheus",
 		.verbs = VERB_BIT(VERB_STAT),
 		.group = GROUP_OTHER,
@@ -488,6 +509,7 @@ static const struct verb_spec verbs[] = {
 	[VERB_STOP] = {.name = "stop",
 		.operand = "NAME...",
 		.operand_vm = true,
+		.operand_vms = true,
 		.brief = "shut a VM down",
 		.text = "Presses the VM's power button and waits until its guest has powered off; "
 			"after --timeout seconds it is ended by force. Exits with 0 if the guest "
@@ -495,18 +517,21 @@ static const struct verb_spec verbs[] = {
 	[VERB_RESET] = {.name = "reset",
 		.operand = "NAME...",
 		.operand_vm = true,
+		.operand_vms = true,
 		.brief = "reset a VM",
 		.text = "Resets the VM as a reset button would. What follows depends on the "
 			"--on-reboot that it was started with."},
 	[VERB_PAUSE] = {.name = "pause",
 		.operand = "NAME...",
 		.operand_vm = true,
+		.operand_vms = true,
 		.brief = "pause a VM",
 		.text = "Stops the VM's virtual CPUs, waits until its disks have finished their "
 			"requests, and stops its clocks. Does nothing if it is paused already."},
 	[VERB_RESUME] = {.name = "resume",
 		.operand = "NAME...",
 		.operand_vm = true,
+		.operand_vms = true,
 		.brief = "resume a paused VM",
 		.text = "Resumes a paused VM. For the guest no time has passed, so its time of day "
 			"lags until it sets it again."},
@@ -552,7 +577,8 @@ static const struct verb_spec verbs[] = {
 			"rx-bandwidth=SIZE, "
 			"tx-bandwidth=SIZE, rx-pps=N, tx-pps=N for a card, each with -burst and "
 			"-once as in --disk. Limits that are not named stay; off removes all. "
-			"Without keys, prints the current limits."},
+			"Without keys, prints the current limits. Bandwidths are in bytes per "
+			"second, or with K, M, G or T."},
 	[VERB_BALLOON] = {.name = "balloon",
 		.operand = "NAME [[+|-]SIZE]",
 		.operand_sizes = true,
@@ -560,7 +586,8 @@ static const struct verb_spec verbs[] = {
 		.brief = "take memory from a guest, or give it back",
 		.text = "Has the balloon of a VM that was started with --balloon take SIZE of the "
 			"guest's memory, or with + or - so much more or less; and prints target "
-			"and actual size, and what the guest says of its memory."},
+			"and actual size, and what the guest says of its memory. SIZE is in MiB, "
+			"or with K, M, G or T behind it."},
 	[VERB_NMI] = {.name = "nmi",
 		.operand = "NAME",
 		.operand_vm = true,
@@ -576,6 +603,7 @@ static const struct verb_spec verbs[] = {
 	[VERB_DUMP] = {.name = "dump",
 		.operand = "NAME FILE",
 		.operand_vm = true,
+		.operand_file = true,
 		.brief = "write a guest's memory and registers to a file",
 		.text = "Writes the VM's memory and the registers of its virtual CPUs to FILE, an "
 			"ELF core that gdb opens. The VM stands still meanwhile. Pages "
@@ -585,8 +613,8 @@ static const struct verb_spec verbs[] = {
 		.operand_vm = true,
 		.brief = "print what Bantam had to say about a VM",
 		.text = "Prints Bantam's messages about a VM: of one that was started with "
-			"--detach all of them, also after its end, of others that run the last 8 "
-			"KiB."},
+			"--detach the last 16 MiB or more, also after its end; of another one "
+			"that runs the last 8 KiB."},
 	[VERB_DISK] = {.name = "disk",
 		.operand = "ACTION NAME [...]",
 		.operand_vm = true,
@@ -595,7 +623,8 @@ static const struct verb_spec verbs[] = {
 		.text = "list NAME; add NAME FILE[,...], as --disk takes it, prints the disk's id; "
 			"remove NAME ID waits until the guest has let go of the disk; swap NAME ID "
 			"FILE puts another file behind it; resize NAME ID [SIZE] makes its file "
-			"larger, or tells the guest that it is."},
+			"larger, or tells the guest that it is. SIZE is in bytes, or with K, M, G "
+			"or T behind it."},
 	[VERB_NET] = {.name = "net",
 		.operand = "ACTION NAME [...]",
 		.operand_vm = true,
@@ -616,7 +645,6 @@ static const struct verb_spec verbs[] = {
 	[VERB_COMPLETION] = {.name = "completion",
 		.operand = "SHELL",
 		.operand_choices = shells,
-		.hidden = true,
 		.brief = "print a completion script",
 		.text = "Prints the completion script for bash, zsh or fish."},
 };
@@ -637,6 +665,16 @@ static_assert(ARRAY_SIZE(group_titles) == NUM_GROUPS, "a title for each group");
 const struct option_spec *option_spec(enum option_id id)
 {
 	return &options[id];
+}
+
+const char *option_more(enum option_id id, enum verb verb)
+{
+	const struct option_more *by_verb = options[id].more_by_verb;
+
+	for (; by_verb && by_verb->verbs; by_verb++)
+		if (by_verb->verbs & VERB_BIT(verb))
+			return by_verb->text;
+	return options[id].more ? options[id].more : "";
 }
 
 const struct verb_spec *verb_spec(enum verb verb)
@@ -670,8 +708,7 @@ int verb_find(const char *name, enum verb *verb, struct error *err)
 			*verb = v;
 			return 0;
 		}
-		if (!verbs[v].hidden)
-			suggest_offer(&near, verbs[v].name);
+		suggest_offer(&near, verbs[v].name);
 	}
 	best = suggest_best(&near);
 	if (best)

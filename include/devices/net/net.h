@@ -164,6 +164,8 @@ int net_tap_create(const struct net_tap_config *config, struct net **ret, struct
  * with a line, and nothing is open.
  */
 int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct error *err);
+/* Whether these are what net_tap_create takes as fds. -errno with a line that has their numbers. */
+int net_tap_check_queues(unsigned int num, const int *fds, struct error *err);
 
 /* ---- user networking: the host's sockets, by libslirp; needs no rights ---- */
 

@@ -113,6 +113,12 @@ enum option_group {
 	NUM_GROUPS
 };
 
+/* What help says of an option for some verbs. */
+struct option_more {
+	unsigned int verbs; /* 0 ends a list */
+	const char *text;
+};
+
 struct option_spec {
 	char short_name;	    /* 0 for none */
 	const char *name;	    /* without the dashes */
@@ -125,17 +131,18 @@ struct option_spec {
 	enum option_group group;
 	const char *brief; /* one short line, no full stop */
 	const char *more;  /* for help, put behind brief as it is; NULL for none */
+	const struct option_more *more_by_verb; /* instead, for those in it; or NULL */
 };
 
 struct verb_spec {
 	const char *name;
 	const char *aliases[3]; /* spelled as options, NULL-terminated */
 	const char *operand;	/* for the usage line; NULL: takes none */
-	bool operand_file;
-	bool operand_sizes; /* one may begin with a minus and a digit */
-	bool operand_vm;    /* the first one is the name of a running VM, behind a choice if any */
+	bool operand_file;	/* the first one, or the one behind a VM's name */
+	bool operand_sizes;	/* one may begin with a minus and a digit */
+	bool operand_vm;  /* the first one is the name of a running VM, behind a choice if any */
+	bool operand_vms; /* and so are all behind it */
 	const char *const *operand_choices; /* NULL-terminated, for completion */
-	bool hidden;			    /* not in the list of verbs */
 	const char *brief;
 	const char *text; /* a paragraph for help */
 };
@@ -144,6 +151,8 @@ struct verb_spec {
 const struct option_spec *option_spec(enum option_id id);
 const struct verb_spec *verb_spec(enum verb verb);
 const char *option_group_title(enum option_group group);
+/* What help puts behind an option's brief; "" for nothing. */
+const char *option_more(enum option_id id, enum verb verb);
 
 /* 0, or -ENOENT and a line with the nearest verb. Aliases (-h, --help, --version) count. */
 int verb_find(const char *name, enum verb *verb, struct error *err);

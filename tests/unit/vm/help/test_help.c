@@ -14,6 +14,7 @@
 
 #include "vm/config/cmdline.h"
 #include "vm/config/exit_code.h"
+#include "vm/control/control.h"
 #include "vm/help/help.h"
 #include "vm/options/options.h"
 
@@ -87,12 +88,11 @@ static void help_is_not_cut(void **state)
 		squeeze(text);
 		for (enum option_id id = 0; id < NUM_OPTIONS; id++) {
 			const struct option_spec *spec = option_spec(id);
-			char all[1024];
+			char all[1280];
 
 			if (!(spec->verbs & VERB_BIT(verb)))
 				continue;
-			snprintf(all, sizeof(all), "%s%s", spec->brief,
-				spec->more ? spec->more : "");
+			snprintf(all, sizeof(all), "%s%s", spec->brief, option_more(id, verb));
 			squeeze(all);
 			assert_has(text, all);
 		}
@@ -130,7 +130,18 @@ static void help_by_verb(void **state)
 	free(text);
 	text = printed(help_print, NULL);
 	assert_has(text, "  doctor ");
-	assert_null(strstr(text, "completion"));
+	assert_has(text, "  completion ");
+	assert_has(text, "VERB --help");
+	free(text);
+	/* What an option means for other verbs is not said. */
+	text = printed(help_print, "stop");
+	assert_has(text, "by force (default 30");
+	assert_null(strstr(text, "exit with 8"));
+	assert_null(strstr(text, "remove"));
+	free(text);
+	text = printed(help_print, "top");
+	assert_has(text, "default 2");
+	assert_null(strstr(text, "--watch"));
 	free(text);
 	assert_null(printed(help_print, "rnu"));
 	assert_null(printed(help_print, ""));
@@ -168,7 +179,7 @@ static const struct {
 } completions[] = {
 	{"bantam ", "bantam ''",
 		"run pack doctor ps stop reset pause resume wait events console stat top limit "
-		"balloon nmi sysrq dump logs disk net version help"},
+		"balloon nmi sysrq dump logs disk net version help completion"},
 	{"bantam d", "bantam d", "doctor dump disk"},
 	{"bantam run --mem", "bantam run --mem", "--memory"},
 	{"bantam run --on-panic re", "bantam run --on-panic re", "restart"},
@@ -196,6 +207,28 @@ static const struct {
 	{"bantam doctor --m", "bantam doctor --m", ""},
 	{"bantam help d", "bantam help d", "doctor dump disk"},
 	{"bantam completion z", "bantam completion z", "zsh"},
+	{"bantam completion zsh ", "bantam completion zsh ''", "--help"},
+	{"bantam stop w", "bantam stop w", "web1 web2"},
+	{"bantam stop web1 w", "bantam stop web1 w", "web1 web2"},
+	{"bantam stop --force w", "bantam stop --force w", "web1 web2"},
+	{"bantam stop -t 5 w", "bantam stop -t 5 w", "web1 web2"},
+	{"bantam stop --timeout ", "bantam stop --timeout ''", ""},
+	{"bantam stop --timeout=5 d", "bantam stop --timeout = 5 d", "db"},
+	{"bantam wait --event cr", "bantam wait --event cr", "crash crash-kernel"},
+	{"bantam wait --event=pan", "bantam wait --event = pan", "panic"},
+	{"bantam wait --event panic w", "bantam wait --event panic w", "web1 web2"},
+	{"bantam wait web1 w", "bantam wait web1 w", ""},
+	{"bantam disk re", "bantam disk re", "remove resize"},
+	{"bantam disk --force re", "bantam disk --force re", "remove resize"},
+	{"bantam disk remove re", "bantam disk remove re", "reserve"},
+	{"bantam disk remove w", "bantam disk remove w", "web1 web2"},
+	{"bantam disk -t 5 remove w", "bantam disk -t 5 remove w", "web1 web2"},
+	{"bantam disk remove web1 re", "bantam disk remove web1 re", ""},
+	{"bantam disk add web1 /dev/nul", "bantam disk add web1 /dev/nul", "/dev/null"},
+	{"bantam disk swap web1 disk0 /dev/nul", "bantam disk swap web1 disk0 /dev/nul",
+		"/dev/null"},
+	{"bantam net link web1 net0 d", "bantam net link web1 net0 d", "down"},
+	{"bantam dump web1 /dev/nul", "bantam dump web1 /dev/nul", "/dev/null"},
 };
 
 static void bash_completes(void **state)
@@ -207,12 +240,15 @@ static void bash_completes(void **state)
 	(void)state;
 	assert_non_null(script);
 	assert_int_equal(completion_print(script, "bash"), 0);
+	/* The VMs that run */
+	fputs("bantam() { [[ $* == 'ps --quiet' ]] && printf '%s\\n' db reserve web1 web2; }\n",
+		script);
 	fputs("COMP_WORDS=(\"${@:2}\") COMP_CWORD=$(($# - 2)) COMP_LINE=$1 COMP_POINT=${#1}\n"
 	      "_bantam && echo \"${COMPREPLY[*]}\"\n",
 		script);
 	fclose(script);
 	for (size_t i = 0; i < sizeof(completions) / sizeof(completions[0]); i++) {
-		char command[256], answer[512] = "";
+		char command[512], answer[512] = "";
 		FILE *pipe;
 
 		snprintf(command, sizeof(command), "bash --norc '%s' '%s' %s", path,
@@ -229,6 +265,17 @@ static void bash_completes(void **state)
 	unlink(path);
 }
 
+/* By what the engine calls them. */
+static void events_are_complete(void **state)
+{
+	const char *const *names = option_spec(OPT_EVENT)->choices;
+
+	(void)state;
+	for (enum control_event_kind kind = 0; kind < NUM_CONTROL_EVENTS; kind++)
+		assert_string_equal(names[kind], control_event_name(kind));
+	assert_null(names[NUM_CONTROL_EVENTS]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +285,7 @@ int main(void)
 		cmocka_unit_test(help_by_verb),
 		cmocka_unit_test(completion_is_complete),
 		cmocka_unit_test(bash_completes),
+		cmocka_unit_test(events_are_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
