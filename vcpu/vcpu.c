@@ -285,6 +285,17 @@ void vcpu_join(struct vcpu *vcpu)
 	vcpu->started = false;
 }
 
+bool vcpu_join_until(struct vcpu *vcpu, const struct timespec *until)
+{
+	if (!vcpu->started)
+		return true;
+	if (pthread_clockjoin_np(vcpu->thread, NULL, CLOCK_MONOTONIC, until))
+		return false;
+	vcpu_stats_left(vcpu);
+	vcpu->started = false;
+	return true;
+}
+
 void vcpu_check_halted(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->check_halted, true);

@@ -149,6 +149,10 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	atomic_store(&vm->ending, true);
+	if (vm->left_behind) {
+		vm_host_leave(vm);
+		return;
+	}
 	vm_dump_stop(vm);
 	machine_destroy(vm->machine);
 	vm_host_close(vm);
@@ -246,8 +250,7 @@ static int wait_for_request(struct vm *vm, struct error *err)
 	} while (atomic_load(&vm->end) == VM_END_NONE);
 	vm_halt_unwatch(vm);
 	atomic_store(&vm->ending, true);
-	machine_stop(vm->machine);
-	return 0;
+	return vm_stop_vcpus(vm, err);
 }
 
 /* The first vCPU of a kernel halted, and others did not: they go on, and may wake it. */
@@ -550,6 +553,10 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 		if (!rc && action == END_RESTART && !starts_again(vm, end))
 			action = END_EXIT;
 		vm_dump_stop(vm);
+		if (vm->left_behind || !vm_wait_disks(vm, rc < 0 || action != END_RESTART)) {
+			*end = action == END_RESTART ? VM_END_QUIT : *end;
+			return rc;
+		}
 		machine_destroy(vm->machine);
 		vm->machine = NULL;
 		vm_forget_pause(vm);

@@ -288,14 +288,28 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	return config->dry_run ? 0 : open_chars(vm, err);
 }
 
-void vm_host_close(struct vm *vm)
+static void close_chars(struct vm *vm)
 {
-	vm_control_end(vm, "failure", EXIT_HOST);
 	chardev_close(vm->console);
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
 		chardev_close(vm->serial[i]);
 	for (unsigned int i = 0; i < CONFIG_MAX_PORTS; i++)
 		chardev_close(vm->ports[i]);
+}
+
+/* Where vCPUs may still use it, the terminal is left to its guard. */
+void vm_host_leave(struct vm *vm)
+{
+	if (!vm->left_vcpus)
+		close_chars(vm);
+	vm_confine_end(vm);
+	vm_control_close(vm);
+}
+
+void vm_host_close(struct vm *vm)
+{
+	vm_control_end(vm, "failure", EXIT_HOST);
+	close_chars(vm);
 	nets_close(vm->nets);
 	disks_close(vm->disks);
 	if (vm->signals.fd >= 0) {

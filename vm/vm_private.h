@@ -2,7 +2,8 @@
 /*
  * Inside the VM: vm.c runs boots of a machine; vm_host.c has what the host provides for them,
  * vm_images.c the files that the guest starts from, vm_halt.c looks whether it halted, vm_pause.c
- * stops and resumes it, vm_control.c and vm_commands.c let it be reached by other processes.
+ * stops and resumes it, vm_hung.c ends one that cannot be taken apart, vm_control.c and
+ * vm_commands.c let it be reached by other processes.
  */
 #ifndef BANTAM_VM_VM_PRIVATE_H
 #define BANTAM_VM_VM_PRIVATE_H
@@ -99,6 +100,8 @@ struct vm {
 	enum vm_end order;
 	unsigned int stops;   /* commands that wait for the end, whatever --on-poweroff says */
 	bool forced;	      /* one of them lost its patience */
+	bool left_behind;     /* a disk that hangs: nothing that it uses may be freed */
+	bool left_vcpus;      /* nor what vCPUs use */
 	const char *reset_by; /* a person's "command" or "console", which counts; NULL: nobody */
 
 	_Atomic int end;		 /* enum vm_end, the first request */
@@ -111,6 +114,8 @@ struct vm {
 int vm_host_open(struct vm *vm, int *code, struct error *err);
 /* Takes what was opened by half; the machine is gone. */
 void vm_host_close(struct vm *vm);
+/* Instead, when something is left behind. */
+void vm_host_leave(struct vm *vm);
 
 /* The files that the guest starts from, and its command line; for vm_host.c. */
 int vm_images_open(struct vm *vm, struct error *err);
@@ -176,6 +181,14 @@ int vm_confine(struct vm *vm, struct error *err);
 struct helper_confine vm_confine_helper(struct vm *vm);
 /* Sockets that only another process can remove now are. */
 void vm_confine_end(struct vm *vm);
+
+/*
+ * vm_hung.c: takes the vCPUs out, env->ending is set; and waits until the disks have done what they
+ * began. Without end, unless that was the last boot, or somebody wants it to be: then
+ * vm->left_behind is set, and all goes as it is, -errno with a line or false.
+ */
+int vm_stop_vcpus(struct vm *vm, struct error *err);
+bool vm_wait_disks(struct vm *vm, bool last);
 
 /* vm_dump.c: ends a dump at once, with an error for who waits; the machine is about to go. */
 void vm_dump_stop(struct vm *vm);

@@ -10,6 +10,7 @@
 #define BANTAM_VCPU_VCPU_H
 
 #include <stdatomic.h>
+#include <time.h>
 
 #include "vm/core/base.h"
 
@@ -58,6 +59,8 @@ int vcpu_start(struct vcpu *vcpu, struct error *err);
 /* Asks the thread to leave the guest; *ending must be set. Call for all vCPUs, then join each. */
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_join(struct vcpu *vcpu);
+/* False: it is not out at that time, of CLOCK_MONOTONIC; a device waits, say. */
+bool vcpu_join_until(struct vcpu *vcpu, const struct timespec *until);
 
 /*
  * The vCPU's own time, its TSC and what waits for it, when it has stopped; and going on from there.

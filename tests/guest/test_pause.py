@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A pause while a disk of the host hangs."""
+"""A pause, and the end, while a disk of the host hangs."""
 
 from __future__ import annotations
 
@@ -63,3 +63,26 @@ def test_disk_that_hangs(
     assert json.loads(verb("ps", "--json").stdout)["state"] == "paused"
     assert verb("resume", "web").returncode == 0
     assert "done\n" in guest.run("wait; echo do''ne")
+
+
+@pytest.mark.parametrize("how", ["stop", "poweroff"])
+def test_end_with_a_disk_that_hangs(
+    vm: Start, bantam: str, freezable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:  # fmt: skip
+    """It says what is left behind, and gives its name back; the process goes when it can."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    disk = sparse(freezable / "disk", 4 << 20)
+    guest: Guest = vm("--name", "web", "-d", str(disk), "-a", DISK_MODULES).shell()
+    subprocess.run(["fsfreeze", "--freeze", freezable], check=True)
+    guest.run("dd if=/dev/zero of=/dev/vda bs=4k count=1 oflag=direct 2>/dev/null & sleep 1")
+    words = ["stop", "--force", "--json", "web"] if how == "stop" else ["wait", "--json", "web"]
+    with subprocess.Popen([bantam, *words], stdout=subprocess.PIPE, text=True) as verb:
+        if how == "poweroff":
+            guest.send(b"poweroff -f\n")
+        answer = json.loads(verb.communicate(timeout=END)[0])
+        assert answer["status"] == (6 if how == "stop" else 0)
+    assert subprocess.run([bantam, "ps"], capture_output=True, check=True).stdout == b""
+    guest.expect(b"does not finish what it is doing: it is left behind")
+    subprocess.run(["fsfreeze", "--unfreeze", freezable], check=True)
+    assert guest.status() == answer["status"]

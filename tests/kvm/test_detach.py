@@ -281,3 +281,15 @@ def test_container(bantam: Bantam) -> None:
     assert (run.returncode, run.stderr) == (OK, b"")
     run = subprocess.run([*mount, *argv, "-D"], env={}, check=False, **popen)
     assert run.returncode == HOST and b"nobody could reach this VM" in run.stderr
+
+
+def test_paused_at_its_end(bantam: Bantam) -> None:
+    """Nobody is at a terminal who could press its keys."""
+    detach(bantam, "ends.protected", "--on-panic=pause", "--name", "web")
+    with subprocess.Popen([bantam.binary, "console", "web"], stdin=subprocess.PIPE) as console:
+        console.stdin.write(b"v")
+        console.stdin.flush()
+        until(lambda: listed(bantam)["web"]["state"] == "paused", "it pauses")
+        console.kill()
+    log = verb(bantam, "logs", "web")
+    assert "`bantam stop web` ends it" in log and "Ctrl-A" not in log

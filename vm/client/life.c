@@ -62,7 +62,7 @@ static int stop_one(const struct client_args *args, const char *name, struct cli
 		return client_complain(&err, EXIT_USAGE);
 	}
 	/* The VM minds the time itself, unless it cannot. */
-	client_set_timeout(client, ms ? ms + CLIENT_ANSWER_MS : 0);
+	client_set_timeout(client, ms ? ms + SERVER_END_MS + CLIENT_ANSWER_MS : 0);
 	rc = client_call(client, "stop", values, &result, &err);
 	if (rc < 0)
 		return client_complain(&err, client_exit_code(rc));

@@ -398,6 +398,20 @@ void machine_stop(struct machine *m)
 		vcpu_join(m->vcpus[i]);
 }
 
+bool machine_stop_within(struct machine *m, uint64_t ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		vcpu_kick(m->vcpus[i]);
+	for (unsigned int i = 0; i < m->num_vcpus; i++)
+		if (!vcpu_join_until(m->vcpus[i], &until))
+			return false;
+	return true;
+}
+
 void machine_tell_paused(struct machine *m)
 {
 	for (unsigned int i = 0; i < m->num_vcpus; i++)

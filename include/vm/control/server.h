@@ -50,6 +50,8 @@ enum {
 	/* How long commands take at most: a stop whose argument says nothing else, and a pause */
 	SERVER_STOP_MS = 30 * 1000,
 	SERVER_PAUSE_MS = 10 * 1000,
+	/* How long the end of a VM waits for disks that hang */
+	SERVER_END_MS = 5 * 1000,
 };
 
 struct server_config {

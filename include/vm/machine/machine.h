@@ -77,6 +77,8 @@ void machine_destroy(struct machine *machine);
 
 int machine_start(struct machine *machine, struct error *err); /* also after machine_stop */
 void machine_stop(struct machine *machine); /* env->ending is set; returns with all vCPUs out */
+/* The same; false: one was not out after so long, and it can be called again. */
+bool machine_stop_within(struct machine *machine, uint64_t ms);
 
 /* The guest has stood still: tells it, see vcpu_tell_paused. */
 void machine_tell_paused(struct machine *machine);
