@@ -190,6 +190,26 @@ $(O)/bantam: $(O)/obj/main.o $(call archives,obj,$(ROOMS))
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(call linked,$(filter %.a,$^))
 
+# For chroots: one file that needs no other. It is made of the same objects, but of these sources'
+# others, and they come first. A warning of the linker's would mean that something opens libraries yet.
+STATIC_SRCS := devices/net/slirp/slirp_lib.c loader/fit/fit_hash.c vm/sandbox/user_find.c \
+	$(addprefix loader/unpack/decompress,.c _codecs.c _lzo.c)
+STATIC_OBJS := $(STATIC_SRCS:%.c=$(O)/static/%.o)
+static_libs = $(foreach name,fdt jansson nettle z lz4 zstd lzma bz2 lzo2,$(wildcard \
+	$(shell $(CC) -print-file-name=lib$(name).a)))
+$(eval $(call flavour,static,$$(CC),$$(ALL_CFLAGS) -DBANTAM_STATIC))
+# Where archives are there at all, tests have it made
+STATIC_HERE := $(if $(and $(LIBFDT),$(JANSSON),$(wildcard $(shell $(CC) -print-file-name=rcrt1.o 2>/dev/null))),$(O)/static/bantam)
+.PHONY: static
+static: $(O)/static/bantam
+$(STATIC_OBJS): | $(O)/gen/archives.h
+$(O)/gen/archives.h: look-again
+	@tests/tools/archives "$(CC)" "$(O)"
+$(O)/static/bantam: $(O)/obj/main.o $(STATIC_OBJS) $(call archives,obj,$(ROOMS))
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -static-pie -Wl,--fatal-warnings -o $@ $(filter %.o,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(static_libs)
+
 # The whole VMM under ASan and UBSan, for runs with real guests.
 .PHONY: asan
 asan: $(O)/asan/bantam
@@ -288,9 +308,9 @@ fuzz: $(FUZZ_BINS)
 # Tiny guests, straight on /dev/kvm; skipped, and said so, where there is none.
 -include tests/kvm/guests.mk
 .PHONY: kvm
-kvm: $(O)/bantam $(O)/asan/bantam $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
+kvm: $(O)/bantam $(O)/asan/bantam $(STATIC_HERE) $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
 	$(Q)BANTAM=$(abspath $(O)/bantam) BANTAM_ASAN=$(abspath $(O)/asan/bantam) \
-		BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
+		BANTAM_STATIC=$(abspath $(STATIC_HERE)) BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
 		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
 		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
 # What commands do to running guests, with the threads that meet there under ThreadSanitizer: six
@@ -428,6 +448,7 @@ help:
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
 	@echo 'make bench      the figures of Documentation/benchmarks.md'
 	@echo 'make asan       bantam with AddressSanitizer: $(O)/asan/bantam'
+	@echo 'make static     bantam as one file without libraries, for chroots: $(O)/static/bantam'
 	@echo 'make install    with DESTDIR= and PREFIX=$(PREFIX); also uninstall, man'
 	@echo 'make deb        a Debian package, $(O)/deb/bantam_$(VERSION)_ARCH.deb'
 	@echo 'make clean      remove $(O)'

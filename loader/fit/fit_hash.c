@@ -7,20 +7,21 @@
  */
 #include "loader/fit/fit_hash.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "libraries.h"
 #include "vm/core/error.h"
+#include "vm/core/library.h"
 
 #ifdef HAVE_NETTLE
 #include <nettle/nettle-meta.h>
 #include <nettle/version.h>
 #endif
+
+/* Libraries stay: another boot may be inside the sandbox, where none can be opened. */
 
 static int no_library(const char *algo, const char *library, struct error *err)
 {
@@ -28,14 +29,13 @@ static int no_library(const char *algo, const char *library, struct error *err)
 		err, -ENOTSUP, "hashes by %s need %s, which is not installed", algo, library);
 }
 
-/* Libraries stay: another boot may be inside the sandbox, where none can be opened. */
-
+#if LIBRARY_HAS(ZLIB)
 /* Big-endian, as U-Boot writes it. */
 static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error *err)
 {
 	static const char name[] = "libz.so.1";
-	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-	__typeof__(crc32_z) *crc32_z_ = library ? dlsym(library, "crc32_z") : NULL;
+	void *library = LIBRARY_OPEN(name);
+	__typeof__(crc32_z) *crc32_z_ = library ? LIBRARY_SYMBOL(library, crc32_z) : NULL;
 	int rc = 4;
 
 	if (crc32_z_) {
@@ -48,9 +48,29 @@ static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error
 	}
 	return rc;
 }
+#else
+static int hash_crc32(const void *bytes, size_t len, uint8_t *hash, struct error *err)
+{
+	(void)bytes, (void)len, (void)hash;
+	return no_library("crc32", "zlib", err);
+}
+#endif
 
 /* Version 4 has another interface and another name. */
-#if defined(NETTLE_VERSION_MAJOR) && NETTLE_VERSION_MAJOR == 3
+#if defined(NETTLE_VERSION_MAJOR) && NETTLE_VERSION_MAJOR == 3 && LIBRARY_HAS(NETTLE)
+static const struct nettle_hash *find_method(void *library, const char *algo)
+{
+	if (!strcmp(algo, "md5"))
+		return LIBRARY_SYMBOL(library, nettle_md5);
+	if (!strcmp(algo, "sha1"))
+		return LIBRARY_SYMBOL(library, nettle_sha1);
+	if (!strcmp(algo, "sha256"))
+		return LIBRARY_SYMBOL(library, nettle_sha256);
+	if (!strcmp(algo, "sha384"))
+		return LIBRARY_SYMBOL(library, nettle_sha384);
+	return LIBRARY_SYMBOL(library, nettle_sha512);
+}
+
 static int hash_with(const struct nettle_hash *method, const void *bytes, size_t len, uint8_t *hash)
 {
 	void *context = malloc(method->context_size);
@@ -68,18 +88,12 @@ static int hash_nettle(
 	const char *algo, const void *bytes, size_t len, uint8_t *hash, struct error *err)
 {
 	static const char name[] = "libnettle.so.8";
-	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-	const struct nettle_hash *method;
-	char symbol[32];
-	int rc;
+	void *library = LIBRARY_OPEN(name);
+	const struct nettle_hash *method = library ? find_method(library, algo) : NULL;
 
-	snprintf(symbol, sizeof(symbol), "nettle_%s", algo);
-	method = library ? dlsym(library, symbol) : NULL;
 	if (!method || method->digest_size > FIT_HASH_MAX)
-		rc = no_library(algo, name, err);
-	else
-		rc = hash_with(method, bytes, len, hash);
-	return rc;
+		return no_library(algo, name, err);
+	return hash_with(method, bytes, len, hash);
 }
 #else
 static int hash_nettle(
@@ -87,8 +101,8 @@ static int hash_nettle(
 {
 	(void)bytes, (void)len, (void)hash;
 	return error_set(err, -ENOTSUP,
-		"hashes by %s need the library nettle 3, which was not there when this program was "
-		"built",
+		"hashes by %s need the library nettle 3, which was not there when "
+		"this " LIBRARY_BUILD " was made",
 		algo);
 }
 #endif

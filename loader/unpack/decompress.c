@@ -13,12 +13,12 @@
  */
 #include "loader/unpack/decompress.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
 #include "loader/unpack/decompress_codecs.h"
 #include "vm/core/error.h"
+#include "vm/core/library.h"
 
 struct format {
 	const char *name;
@@ -62,9 +62,10 @@ static int run_codec(
 
 	if (!*format->codec)
 		return error_set(err, -ENOTSUP,
-			"its payload is compressed with %s, which this program was built without",
+			"its payload is compressed with %s, which this " LIBRARY_BUILD
+			" was built without",
 			format->name);
-	library = dlopen(format->library, RTLD_NOW | RTLD_LOCAL);
+	library = LIBRARY_OPEN(format->library);
 	if (!library)
 		return error_set(err, -ENOTSUP,
 			"its payload is compressed with %s, and %s is not installed", format->name,

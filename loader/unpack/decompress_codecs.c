@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What each library is called for. The headers tell the functions' types; the functions themselves
- * come from the library that was opened (see loader/unpack/decompress.c).
+ * come from the library that was opened (see loader/unpack/decompress.c), or from its archive.
  */
 #include "loader/unpack/decompress_codecs.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <lz4.h>
 #include <lzma.h>
@@ -14,14 +13,16 @@
 
 #include "libraries.h"
 #include "loader/image/bytes.h"
+#include "vm/core/library.h"
 
 #ifdef HAVE_BZIP2
 #include <bzlib.h>
 #endif
 
 /* A pointer to the library's own one, under the function's name with an underscore behind it. */
-#define FUNCTION(library, name) __typeof__(name) *name##_ = dlsym(library, #name)
+#define FUNCTION(library, name) __typeof__(name) *name##_ = LIBRARY_SYMBOL(library, name)
 
+#if LIBRARY_HAS(ZLIB)
 static int unpack_zlib(void *library, const struct packed *packed, size_t *len)
 {
 	enum { GZIP_ONLY = 16 + MAX_WBITS };
@@ -48,8 +49,11 @@ static int unpack_zlib(void *library, const struct packed *packed, size_t *len)
 	return rc == Z_STREAM_END && !z.avail_in ? 0 : -EINVAL;
 }
 decompress_codec *const decompress_zlib = unpack_zlib;
+#else
+decompress_codec *const decompress_zlib = NULL;
+#endif
 
-#ifdef HAVE_BZIP2
+#if defined(HAVE_BZIP2) && LIBRARY_HAS(BZIP2)
 static int unpack_bzip2(void *library, const struct packed *packed, size_t *len)
 {
 	FUNCTION(library, BZ2_bzBuffToBuffDecompress);
@@ -68,6 +72,7 @@ decompress_codec *const decompress_bzip2 = unpack_bzip2;
 decompress_codec *const decompress_bzip2 = NULL;
 #endif
 
+#if LIBRARY_HAS(LZMA)
 static int unpack_lzma(void *library, const struct packed *packed, size_t *len)
 {
 	/* For the dictionary, the size of which is the file's to say: Linux's largest is 128 MiB.
@@ -94,7 +99,11 @@ static int unpack_lzma(void *library, const struct packed *packed, size_t *len)
 	return rc == LZMA_STREAM_END ? 0 : rc == LZMA_MEM_ERROR ? -ENOMEM : -EINVAL;
 }
 decompress_codec *const decompress_lzma = unpack_lzma;
+#else
+decompress_codec *const decompress_lzma = NULL;
+#endif
 
+#if LIBRARY_HAS(ZSTD)
 static int unpack_zstd(void *library, const struct packed *packed, size_t *len)
 {
 	FUNCTION(library, ZSTD_decompress);
@@ -106,7 +115,11 @@ static int unpack_zstd(void *library, const struct packed *packed, size_t *len)
 	return ZSTD_isError_(*len) ? -EINVAL : 0;
 }
 decompress_codec *const decompress_zstd = unpack_zstd;
+#else
+decompress_codec *const decompress_zstd = NULL;
+#endif
 
+#if LIBRARY_HAS(LZ4)
 /*
  * The legacy frame (lz4's doc/lz4_Frame_format.md): the magic word, then blocks, each with its
  * packed size in front, and each but the last of 8 MiB unpacked.
@@ -138,3 +151,6 @@ static int unpack_lz4(void *library, const struct packed *packed, size_t *len)
 	return at == packed->src_len ? 0 : -EINVAL;
 }
 decompress_codec *const decompress_lz4 = unpack_lz4;
+#else
+decompress_codec *const decompress_lz4 = NULL;
+#endif

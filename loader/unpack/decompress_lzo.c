@@ -10,14 +10,14 @@
  * that flags names a u32 (those of the packed data only where it is packed); the data. A block of
  * two equal sizes is not packed. Checksums are not looked at: Linux looks at none of them either.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
 #include "libraries.h"
 #include "loader/unpack/decompress_codecs.h"
+#include "vm/core/library.h"
 
-#ifdef HAVE_LZO
+#if defined(HAVE_LZO) && LIBRARY_HAS(LZO)
 #include <lzo/lzo1x.h>
 
 enum {
@@ -101,7 +101,7 @@ static int unpack_block(__typeof__(lzo1x_decompress_safe) *unpack, struct cursor
 
 static int unpack_lzo(void *library, const struct packed *packed, size_t *len)
 {
-	__typeof__(lzo1x_decompress_safe) *unpack = dlsym(library, "lzo1x_decompress_safe");
+	__typeof__(lzo1x_decompress_safe) *unpack = LIBRARY_SYMBOL(library, lzo1x_decompress_safe);
 	struct cursor c = {.p = packed->src, .left = packed->src_len};
 	uint32_t flags = read_header(&c);
 	int rc = 1;

@@ -3,6 +3,7 @@
 
 BANTAM            the binary
 BANTAM_ASAN       the same under AddressSanitizer and UndefinedBehaviorSanitizer
+BANTAM_STATIC     the static build; not set where there are no archives for it
 BANTAM_GUESTS     the directory with the guests
 BANTAM_MALFORMED  the program that makes malformed kernels
 BANTAM_DUMP_KERNEL  the program that loads a kernel and writes down what it finds in memory

@@ -357,9 +357,10 @@ def test_without_namespaces(bantam: Bantam) -> None:
 
 
 @as_root
-def test_user(bantam: Bantam) -> None:
+@pytest.mark.parametrize("user", ["nobody", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}"])
+def test_user(bantam: Bantam, user: str) -> None:
     """Root is somebody else by the time the guest runs, and his socket goes in the end."""
-    with bantam.start("echo.long", "--user", "nobody", "--name", "box") as running:
+    with bantam.start("echo.long", "--user", user, "--name", "box") as running:
         running.expect(b"ready\n")
         up(bantam, "box")
         for tid in tasks(running.pid):
@@ -387,12 +388,18 @@ def test_user_network_later(bantam: Bantam) -> None:
     [
         (["--user", "no-such-user"], "there is no such user"),
         (["--user", "root"], "that is root"),
+        (["--user", "0:1"], "that is root"),
+        (["--user", "1000"], "numbers are of the form UID:GID"),
+        (["--user", "1000:"], "numbers are of the form UID:GID"),
+        (["--user", "1000:1000x"], "numbers are of the form UID:GID"),
+        (["--user", "4294967295:1"], "numbers are of the form UID:GID"),
+        (["--user", "1:18446744073709551617"], "numbers are of the form UID:GID"),
         (["--user", "nobody", "--sandbox", "off"], "not without the sandbox"),
         (["--sandbox", "maybe"], "not one of on, strict, log, off"),
     ],
 )
 def test_usage(bantam: Bantam, words: list[str], said: str) -> None:
-    if words[1] == "root" and os.geteuid() != 0:
+    if "root" in said and os.geteuid() != 0:
         pytest.skip("for root")
     run = bantam.run("hello.long", *words)
     assert run.returncode == USAGE and said in run.stderr.decode()

@@ -38,6 +38,13 @@ void layer_say(struct sandbox *sandbox, enum sandbox_layer layer, const char *fm
 void namespaces_enter(struct sandbox *sandbox);
 void root_enter(struct sandbox *sandbox);
 
+/* user_find.c: by name or "UID:GID". -errno with a line. */
+struct user_ids {
+	uid_t uid;
+	gid_t gid;
+};
+int user_find(const char *name, struct user_ids *ids, struct error *err);
+
 /* user.c: -errno with a line. */
 int user_look_up(struct sandbox *sandbox, struct error *err);
 /* -errno. The files of this process in /proc stay its own. */

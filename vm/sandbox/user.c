@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -27,23 +25,19 @@ enum { UNUSED_BASE = 0x70000000, NOBODY = 65534 };
 int user_look_up(struct sandbox *sandbox, struct error *err)
 {
 	const char *name = sandbox->config.user;
-	struct passwd entry, *found = NULL;
-	char buf[4096];
-	int rc;
+	struct user_ids ids;
+	int rc = name ? user_find(name, &ids, err) : 0;
 
-	if (!name)
-		return 0;
-	rc = getpwnam_r(name, &entry, buf, sizeof(buf), &found);
-	if (!found)
-		return error_set(err, rc ? -rc : -ENOENT, "--user %s: there is no such user", name);
-	if (!sandbox->root && entry.pw_uid != getuid())
+	if (!name || rc)
+		return rc;
+	if (!sandbox->root && ids.uid != getuid())
 		return error_set(err, -EPERM, "--user %s: only root can become another user", name);
 	if (!sandbox->root)
 		return 0;
-	if (!entry.pw_uid)
+	if (!ids.uid)
 		return error_set(err, -EINVAL, "--user %s: that is root", name);
-	sandbox->become_uid = entry.pw_uid;
-	sandbox->become_gid = entry.pw_gid;
+	sandbox->become_uid = ids.uid;
+	sandbox->become_gid = ids.gid;
 	return 0;
 }
 

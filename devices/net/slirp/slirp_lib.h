@@ -19,7 +19,9 @@ struct slirp_lib {
 	__typeof__(slirp_add_hostxfwd) *add_hostxfwd;
 };
 
-/* -ELIBACC when it is not installed, -ELIBBAD when it is too old, with a line that says so. */
+/* -ENOTSUP with a line in the static build, which cannot open it. */
+int slirp_lib_check(struct error *err);
+/* Likewise; -ELIBACC when it is not installed, -ELIBBAD when it is too old, with a line. */
 int slirp_lib_open(struct slirp_lib *lib, struct error *err);
 
 #endif

@@ -63,6 +63,10 @@ static bool is_server(const union net_address *dns)
 
 int net_slirp_check(const struct net_slirp_config *config, struct error *err)
 {
+	int rc = slirp_lib_check(err);
+
+	if (rc < 0)
+		return rc;
 	if (config->mtu && (config->mtu < NET_SLIRP_MIN_MTU || config->mtu > NET_SLIRP_MTU))
 		return error_set(err, -EINVAL, "user network: the MTU is %u, not %d to %d",
 			config->mtu, NET_SLIRP_MIN_MTU, NET_SLIRP_MTU);

@@ -13,16 +13,17 @@ struct packed {
 };
 
 /*
- * Unpacks and says how many bytes came out, at most dst_len. library is a handle of dlopen. -EINVAL
- * for data that is damaged, cut or more than dst_len; -ENOMEM; -ENOTSUP where the library lacks a
- * function.
+ * Unpacks and says how many bytes came out, at most dst_len. library is a handle of LIBRARY_OPEN.
+ * -EINVAL for data that is damaged, cut or more than dst_len; -ENOMEM; -ENOTSUP where the library
+ * lacks a function.
  */
 typedef int decompress_codec(void *library, const struct packed *packed, size_t *len);
 
+/* NULL: its header, or for the static build its archive, was missing in the build. */
 extern decompress_codec *const decompress_zlib;
-extern decompress_codec *const decompress_bzip2; /* NULL: its header was missing in the build */
-extern decompress_codec *const decompress_lzma;	 /* LZMA and XZ */
-extern decompress_codec *const decompress_lzo;	 /* NULL: likewise */
+extern decompress_codec *const decompress_bzip2;
+extern decompress_codec *const decompress_lzma; /* LZMA and XZ */
+extern decompress_codec *const decompress_lzo;
 extern decompress_codec *const decompress_lz4;
 extern decompress_codec *const decompress_zstd;
 
