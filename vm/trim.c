@@ -15,10 +15,12 @@
 enum { PAGE = 4096, STACK = 16 * PAGE };
 
 /*
- * A start goes deeper into the stack than anything behind it. Nothing is below our frame; and where
- * the main thread's stack ends, there is nothing for a megabyte.
+ * A start goes deeper into the stack than anything behind it. Nothing is below our frame, which is
+ * small as long as it is ours alone: as a part of a caller with a large one, which link-time
+ * optimization would make of it, it would empty the caller's. And where the main thread's stack
+ * ends, there is nothing for a megabyte.
  */
-static void trim_stack(void)
+static __attribute__((noinline)) void trim_stack(void)
 {
 	const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	const uintptr_t end = (frame & ~(uintptr_t)(PAGE - 1)) - PAGE;
