@@ -177,7 +177,7 @@ $(O)/$(1)/%.o: %.c $(GEN) | $(O)/gen/libraries.h
 $(O)/$(1)/%.o: %.S | $(O)/gen/libraries.h
 	$$(say) AS $$<
 	@mkdir -p $$(@D)
-	$$(Q)$(2) $$(ALL_CPPFLAGS) -MMD -MP -c $$< -o $$@
+	$$(Q)$(2) $$(ALL_CPPFLAGS) $$(filter -fcf-protection%,$$(HARDEN)) -MMD -MP -c $$< -o $$@
 
 $$(foreach room,$$(ROOMS),$$(eval $$(call room_archive,$(1),$$(room))))
 endef
@@ -244,6 +244,7 @@ arrows-test: $(ARROWS)
 build-test: $(O)/bantam
 	$(Q)tests/tools/features-test "$(MAKE)"
 	$(Q)tests/tools/install-test "$(MAKE)" $(O)
+	$(Q)tests/tools/cet-test "$(CC)" $(O)/bantam "$(LIBFDT) $(JANSSON)" $(foreach room,$(ROOMS),$(call objs,$(O)/obj,$(call sources,$(room))))
 
 # What may be missing. Every make looks again; who includes this is built anew when that differs.
 .PHONY: look-again

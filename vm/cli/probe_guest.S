@@ -4,6 +4,8 @@
  * to PROBE_PORT before each thing it tries, so that the doctor knows where a host's KVM gave up,
  * and halts at the end. Position-independent; touches only its stack and the page behind itself.
  */
+#include <cet.h> /* a note: no code here that shadow stacks or IBT could hurt, as it is data */
+
 #include "vm/cli/probe_guest.h"
 
 	.macro stage n
