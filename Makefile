@@ -308,12 +308,16 @@ fuzz: $(FUZZ_BINS)
 
 # Tiny guests, straight on /dev/kvm; skipped, and said so, where there is none.
 -include tests/kvm/guests.mk
-.PHONY: kvm
-kvm: $(O)/bantam $(O)/asan/bantam $(STATIC_HERE) $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
-	$(Q)BANTAM=$(abspath $(O)/bantam) BANTAM_ASAN=$(abspath $(O)/asan/bantam) \
+.PHONY: kvm check-trixie
+kvm: $(O)/asan/bantam
+# The same on Debian 13's C library, but for the sanitizers' builds, which go with the one they were made on
+check-trixie: export BANTAM_ASAN =
+kvm: export BANTAM_ASAN = $(abspath $(O)/asan/bantam)
+kvm check-trixie: $(O)/bantam $(STATIC_HERE) $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
+	$(Q)BANTAM=$(abspath $(O)/bantam) \
 		BANTAM_STATIC=$(abspath $(STATIC_HERE)) BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
 		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
-		/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
+		$(if $(filter check-trixie,$@),tests/lab/trixie) /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
 # What commands do to running guests, with the threads that meet there under ThreadSanitizer: six
 # minutes. One test has no thread to spare for it.
 .PHONY: kvm-tsan
@@ -444,6 +448,7 @@ help:
 	@echo 'make guest-of   a kernel with CONFIG_OF, compiled for it, on a device tree alone'
 	@echo 'make kvm-tsan   commands to tiny guests, under ThreadSanitizer'
 	@echo 'make fwts       the Firmware Test Suite in a guest'
+	@echo 'make check-trixie  the kvm tests on the C library of Debian 13, as root'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=$(FUZZ_TIME) seconds each'
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
