@@ -7,15 +7,11 @@
  * it hangs up. What it had sent before stays in the buffer for the guest.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "devices/char/char.h"
+#include "devices/char/listen.h"
 #include "peer.h"
 #include "vm/core/error.h"
 #include "vm/core/log.h"
@@ -26,8 +22,7 @@ enum { BACKLOG = 16 };
 
 struct unix_socket {
 	struct char_peer peer;
-	struct sockaddr_un address;
-	struct stat identity; /* of the socket's file, to unlink no other */
+	struct char_listener bound;
 	struct event_source listener;
 	bool listening; /* the listener is in the loop */
 	struct timer retry;
@@ -95,15 +90,6 @@ static bool unix_size(struct chardev *dev, uint16_t *cols, uint16_t *rows)
 	return false;
 }
 
-static void unlink_ours(const struct unix_socket *sock)
-{
-	struct stat now;
-
-	if (lstat(sock->address.sun_path, &now) == 0 && now.st_dev == sock->identity.st_dev &&
-		now.st_ino == sock->identity.st_ino)
-		unlink(sock->address.sun_path);
-}
-
 static void unix_close(struct chardev *dev)
 {
 	struct unix_socket *sock = unix_of(dev);
@@ -112,8 +98,7 @@ static void unix_close(struct chardev *dev)
 	clock_disarm_sync(sock->peer.config.clock, &sock->retry);
 	set_listening(sock, false);
 	char_peer_fini(&sock->peer);
-	unlink_ours(sock);
-	close(sock->listener.fd);
+	char_unlisten(&sock->bound);
 	free(sock);
 }
 
@@ -128,67 +113,6 @@ static const struct chardev_ops unix_ops = {
 
 /* ---- construction ---- */
 
-/* Whether somebody listens at address: 1, 0 or a negative errno. */
-static int is_alive(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	/* EAGAIN: the queue is full, so there is a listener; EPROTOTYPE: of another type. */
-	rc = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-	     errno != ECONNREFUSED;
-	close(fd);
-	return rc;
-}
-
-/* A socket that nobody listens on is left over from an earlier run. */
-static int clear_path(const struct sockaddr_un *address, struct error *err)
-{
-	const char *path = address->sun_path;
-	struct stat st;
-	int rc;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : error_set_errno(err, -errno, "%s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return error_set(
-			err, -EEXIST, "%s: exists and is not a socket; not replaced", path);
-	rc = is_alive(address);
-	if (rc < 0)
-		return error_set_errno(err, rc, "%s", path);
-	if (rc)
-		return error_set(err, -EADDRINUSE, "%s: another process listens there", path);
-	return unlink(path) < 0 ? error_set_errno(err, -errno, "%s", path) : 0;
-}
-
-static int listen_at(struct unix_socket *sock, struct error *err)
-{
-	const struct sockaddr *address = (const struct sockaddr *)&sock->address;
-	int fd, rc = clear_path(&sock->address, err);
-
-	if (rc < 0)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_set_errno(err, -errno, "%s", sock->address.sun_path);
-	/* The mode before bind: the file never has a wider one. */
-	if (fchmod(fd, 0600) < 0 || bind(fd, address, sizeof(sock->address)) < 0) {
-		rc = error_set_errno(err, -errno, "%s", sock->address.sun_path);
-		close(fd);
-		return rc;
-	}
-	if (lstat(sock->address.sun_path, &sock->identity) < 0 || listen(fd, BACKLOG) < 0) {
-		rc = error_set_errno(err, -errno, "%s", sock->address.sun_path);
-		unlink_ours(sock);
-		close(fd);
-		return rc;
-	}
-	sock->listener.fd = fd;
-	return 0;
-}
-
 static struct unix_socket *allocate(
 	const struct char_config *config, const char *path, struct error *err)
 {
@@ -199,13 +123,10 @@ static struct unix_socket *allocate(
 		return NULL;
 	}
 	sock->peer.config = *config;
-	sock->peer.name = sock->address.sun_path;
+	sock->peer.name = sock->bound.address.sun_path;
 	sock->peer.left = on_left;
 	sock->peer.in.half_close = true;
 	sock->retry = (struct timer){.fn = on_retry_timer, .opaque = sock};
-	sock->address.sun_family = AF_UNIX;
-	/* The caller has checked that it fits. */
-	memcpy(sock->address.sun_path, path, strlen(path) + 1);
 	sock->listener =
 		(struct event_source){.fd = -1, .events = EPOLLIN, .fn = on_client, .opaque = sock};
 	return sock;
@@ -217,15 +138,13 @@ int char_unix_create(
 	struct unix_socket *sock;
 	int rc;
 
-	if (!path[0] || strlen(path) >= sizeof(sock->address.sun_path))
-		return error_set(err, -ENAMETOOLONG, "%s: a socket's path has 1 to %zu bytes", path,
-			sizeof(sock->address.sun_path) - 1);
 	sock = allocate(config, path, err);
 	if (!sock)
 		return -ENOMEM;
-	rc = listen_at(sock, err);
+	rc = char_listen(path, BACKLOG, &sock->bound, err);
 	if (rc < 0)
 		goto free_sock;
+	sock->listener.fd = sock->bound.fd;
 	char_peer_init(&sock->peer, &unix_ops);
 	set_listening(sock, true);
 	*ret = &sock->peer.dev;
