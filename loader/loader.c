@@ -331,9 +331,11 @@ static int load_all(const struct guest_mem *mem, const struct loader_config *con
 	out->kernel_gpa = plan.kernel_gpa;
 	out->kernel_size = plan.kernel_size;
 	out->kaslr = plan.kaslr;
-	out->kernel_virtual = plan.kaslr ? RELOCS_KERNEL_MAP + kernel->elf.start -
-						   kernel->kaslr.physical + kernel->kaslr.virtual
-					 : 0;
+	if (kernel->elf_image && kernel->elf.is_linux) {
+		out->kernel_slide = kernel->kaslr.virtual;
+		out->kernel_virtual = RELOCS_KERNEL_MAP + kernel->elf.start -
+				      kernel->kaslr.physical + out->kernel_slide;
+	}
 	out->initrd_gpa = info.initrd_gpa;
 	out->initrd_size = info.initrd_size;
 	return 0;

@@ -70,7 +70,9 @@ struct loader_result {
 			    */
 	uint64_t kernel_gpa, kernel_size; /* what the kernel occupies before it runs */
 	bool kaslr;			  /* at random addresses, kernel_gpa and */
-	uint64_t kernel_virtual;	  /* kaslr: where the kernel maps its first byte */
+	/* Of one that is entered as an ELF file: where it maps its first byte, and by how much that
+	 * is further up than its symbols say. */
+	uint64_t kernel_virtual, kernel_slide;
 	bool cached;			  /* KERNEL_UNPACKED64: there was nothing to unpack */
 	bool is_linux;			  /* by its notes, or by what a bzImage packs */
 	struct error not_unpacked;	  /* why BOOT_AUTO left that to the guest, "" otherwise */

@@ -73,8 +73,8 @@ void unpack_run_check(const struct unpack_run *r, uint64_t physical, uint32_t vi
 	assert_int_equal(r->result.entry.rsi, LAYOUT_BOOT_PARAMS);
 	assert_int_equal(r->result.kernel_gpa, BZ_PREF + physical);
 	assert_int_equal(r->result.kernel_size, BZ_INIT_SIZE);
-	assert_true(r->result.kernel_virtual ==
-		    (r->result.kaslr ? ELF_VBASE + ELF_TEXT_PADDR + virtual : 0));
+	assert_true(r->result.kernel_virtual == ELF_VBASE + ELF_TEXT_PADDR + virtual);
+	assert_true(r->result.kernel_slide == virtual);
 	assert_string_equal(r->result.not_unpacked.text, "");
 	assert_string_equal(r->result.version, BZ_VERSION);
 	memcpy(expected, text, sizeof(expected));
