@@ -75,15 +75,16 @@ uses.vm/control       := vm/core
 uses.vm/client        := vm/core vm/helper devices/char devices/net devices/net/slirp vm/options vm/config vm/help vm/control vm/sandbox vcpu/cpuid
 uses.vm/dump          := vm/core
 uses.vm/sandbox       := vm/core
+uses.vm/gdb           := vm/core
 
 below_machine := vm/core vm/helper $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
-uses.vm               := $(below_machine) vm/machine vm/control vm/dump vm/sandbox
-uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm/sandbox vm vm/client
+uses.vm               := $(below_machine) vm/machine vm/control vm/dump vm/gdb vm/sandbox
+uses.vm/cli           := $(below_machine) vm/machine vm/control vm/dump vm/gdb vm/sandbox vm vm/client
 
-ROOMS := $(below_machine) vm/machine vm/control vm/dump vm/sandbox vm vm/client vm/cli
+ROOMS := $(below_machine) vm/machine vm/control vm/dump vm/gdb vm/sandbox vm vm/client vm/cli
 sources = $(sort $(wildcard $(1)/*.c $(1)/*.S))
 objs = $(patsubst %.S,$(1)/%.o,$(patsubst %.c,$(1)/%.o,$(2)))
 # The archives of rooms: $(1) directory, $(2) rooms
@@ -391,7 +392,7 @@ lint:
 
 # ---- installing ------------------------------------------------------------------------------
 # They have one page together; each name leads to it.
-CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump logs disk net
+CONTROL_VERBS := ps stop reset pause resume wait events console stat top limit balloon nmi sysrq dump gdb logs disk net
 MAN_PAGES := $(patsubst Documentation/man/%.scd,$(O)/man/%,$(sort $(wildcard Documentation/man/*.scd)))
 $(O)/man/%: Documentation/man/%.scd
 	@mkdir -p $(@D)
