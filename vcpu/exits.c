@@ -111,7 +111,7 @@ static const struct {
 	[KVM_EXIT_UNKNOWN] = {"KVM_EXIT_UNKNOWN", handle_fatal},
 	[KVM_EXIT_EXCEPTION] = {"KVM_EXIT_EXCEPTION", handle_fatal},
 	[KVM_EXIT_IO] = {"KVM_EXIT_IO", handle_io},
-	[KVM_EXIT_DEBUG] = {"KVM_EXIT_DEBUG", handle_fatal},
+	[KVM_EXIT_DEBUG] = {"KVM_EXIT_DEBUG", vcpu_handle_debug},
 	[KVM_EXIT_HLT] = {"KVM_EXIT_HLT", handle_hlt},
 	[KVM_EXIT_MMIO] = {"KVM_EXIT_MMIO", handle_mmio},
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = {"KVM_EXIT_IRQ_WINDOW_OPEN", handle_nothing},

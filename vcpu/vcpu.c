@@ -30,7 +30,7 @@
 #include "vm/kvm/kvm.h"
 
 /* The handlers we run on it are shallow, and so is the bus. */
-enum { STACK_SIZE = 128 * 1024 };
+enum { STACK_SIZE = 128 * 1024, MAX_ACCESSES = 64 };
 
 #define RFLAGS_IF (1u << 9)
 
@@ -219,6 +219,29 @@ static bool run_once(struct vcpu *vcpu, enum vcpu_end *end)
 	return false;
 }
 
+/*
+ * Registers of a vCPU that has made an access of a device are of before that, until it enters KVM
+ * again; which it does here without running the guest. Bounded, as a long access is one of many.
+ */
+static void settle(struct vcpu *vcpu)
+{
+	enum vcpu_end end;
+
+	for (int i = 0; i < MAX_ACCESSES; i++) {
+		int rc;
+
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		rc = ioctl(vcpu->fd, KVM_RUN, 0);
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		if (rc < 0)
+			return;
+		if (vcpu_handle_exit(vcpu, &end) == VCPU_STOP) {
+			vcpu->config.report(vcpu->config.opaque, vcpu->config.id, end);
+			return;
+		}
+	}
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -246,6 +269,8 @@ static void *vcpu_thread(void *opaque)
 			break;
 		}
 	}
+	if (atomic_load(&vcpu->settle) && atomic_exchange(&vcpu->settle, false))
+		settle(vcpu);
 	vcpu_stats_leave(vcpu);
 	return NULL;
 }
@@ -255,6 +280,9 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	pthread_attr_t attr;
 	int rc;
 
+	/* The debugger has not heard of its stop yet. */
+	if (vcpu->stop.kind != VCPU_NO_STOP && !atomic_load(&vcpu->settle))
+		return 0;
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	atomic_store(&vcpu->open_stats, vcpu->wants_stats);
 	pthread_attr_init(&attr);

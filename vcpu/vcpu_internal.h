@@ -6,6 +6,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 
+#include "vcpu/debug.h"
 #include "vcpu/vcpu.h"
 #include "vm/core/counter.h"
 
@@ -26,7 +27,12 @@ struct vcpu {
 		_Atomic int kvm, sched;	   /* -1: not there */
 		_Atomic uint64_t steal_ns; /* of threads before this one */
 	} stats;
-	uint64_t tsc_khz; /* 0: unknown */
+	_Atomic bool settle; /* vcpu_want_settled asked */
+	uint32_t debugged;   /* what KVM_SET_GUEST_DEBUG was told last */
+	uint32_t block_irq;  /* KVM_GUESTDBG_BLOCKIRQ, where KVM has it */
+	struct vcpu_debug debug;
+	struct vcpu_stop stop; /* the thread's, and the main one's when that is out */
+	uint64_t tsc_khz;      /* 0: unknown */
 	struct counter exits[VCPU_NUM_EXITS];
 	int run_errno; /* what KVM_RUN failed with, 0 if it did not */
 };
@@ -37,6 +43,8 @@ enum vcpu_next { VCPU_CONTINUE, VCPU_STOP };
 /* vcpu/exits.c: handles run->exit_reason; on VCPU_STOP *end says why. */
 enum vcpu_next vcpu_handle_exit(struct vcpu *vcpu, enum vcpu_end *end);
 const char *vcpu_exit_name(uint32_t reason);
+/* vcpu/debug.c: of KVM_EXIT_DEBUG */
+enum vcpu_next vcpu_handle_debug(struct vcpu *vcpu, enum vcpu_end *end);
 
 /* vcpu/stats.c: on the vCPU's thread, or while there is none */
 void vcpu_stats_open(struct vcpu *vcpu);

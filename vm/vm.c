@@ -85,6 +85,10 @@ static void on_vcpu_end(void *opaque, unsigned int vcpu, enum vcpu_end end)
 		[VCPU_NO_MEMORY] = VM_END_NO_MEMORY,
 		[VCPU_INTERNAL_ERROR] = VM_END_INTERNAL_ERROR};
 
+	if (end == VCPU_DEBUG) {
+		vm_gdb_hit(opaque);
+		return;
+	}
 	request_end(opaque, ends[end], end == VCPU_GUEST_CRASHED ? PANIC_BY_KVM : vcpu);
 }
 
@@ -181,6 +185,8 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.loop = vm->loop,
 		.disks = vm->disks,
 		.balloon_target = vm->balloon_target,
+		.kaslr_random = vm->kaslr_random,
+		.same_kaslr = vm_gdb_keeps_kaslr(vm),
 		.nets = vm->nets,
 		.console = vm->console,
 		.ejected = vm_hotplug_ejected,
@@ -260,12 +266,6 @@ static bool is_false_alarm(struct vm *vm)
 	       !machine_is_halted(vm->machine);
 }
 
-static int go_on(struct vm *vm, struct error *err)
-{
-	atomic_store(&vm->ending, false);
-	return vm_start_vcpus(vm, err);
-}
-
 /* Waits for a request and takes it; the vCPUs are out when this returns. */
 static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
 {
@@ -273,7 +273,8 @@ static int wait_for_end(struct vm *vm, enum vm_end *end, struct error *err)
 
 	while (!rc && is_false_alarm(vm)) {
 		atomic_store(&vm->end, VM_END_NONE);
-		rc = vm->paused ? 0 : go_on(vm, err);
+		rc = vm_stands_still(vm) ? 0 : vm_go_on(vm, false, err);
+		vm_gdb_look(vm);
 		if (!rc)
 			rc = wait_for_request(vm, err);
 	}
@@ -467,6 +468,7 @@ static void pause_at_end(struct vm *vm, enum vm_end end)
 			vm->registry.name);
 	vm_pause(vm, end_cause(end));
 	vm->paused_by_end = true;
+	vm_gdb_crashed(vm);
 }
 
 /*
@@ -504,7 +506,9 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 	int rc;
 
 	boot_guard_start(&vm->guard, now_ns(vm));
-	rc = vm->stays_paused ? 0 : vm_start_vcpus(vm, err);
+	rc = vm_gdb_start(vm, err);
+	if (!rc && !vm->stays_paused && !vm->held)
+		rc = vm_start_vcpus(vm, err);
 	if (rc < 0)
 		return rc;
 	vm->boots++;
@@ -515,6 +519,8 @@ static int run_once(struct vm *vm, enum vm_end *end, enum end_action *action, st
 	vm_happened(vm, CONTROL_STARTED, NULL);
 	if (vm->stays_paused)
 		vm_pause(vm, "command");
+	if (vm->held)
+		vm_hold_new(vm);
 	trim_start();
 	for (;;) {
 		rc = wait_for_end(vm, end, err);
@@ -576,5 +582,6 @@ void vm_farewell(struct vm *vm, enum vm_end end, int status)
 	/* As a shell sees it */
 	if (status > EXIT_BY_SIGNAL)
 		status += EXIT_SIGNAL_BASE - EXIT_BY_SIGNAL;
+	vm_gdb_ended(vm, status);
 	vm_control_end(vm, end_cause(end), status);
 }

@@ -106,7 +106,7 @@ static void ask(struct control_job *job)
 	virtio_balloon_stats(balloon, &before);
 	asking->generation = before.generation;
 	asking->looks_left = STATS_LOOKS;
-	if (asking->vm->paused || virtio_balloon_request_stats(balloon) < 0)
+	if (vm_stands_still(asking->vm) || virtio_balloon_request_stats(balloon) < 0)
 		answer(job, NULL);
 	else
 		control_after(job, STATS_LOOK_NS, look);

@@ -19,7 +19,7 @@
 static const char *state_of(const struct vm *vm)
 {
 	if (!vm->paused)
-		return "running";
+		return vm->held ? "stopped" : "running";
 	return vm->draining ? "pausing" : "paused";
 }
 

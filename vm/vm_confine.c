@@ -39,6 +39,8 @@ static int start_janitor(struct vm *vm, struct error *err)
 		add_socket(vm, &config->serial[i], paths, &num);
 	for (unsigned int i = 0; i < config->num_ports; i++)
 		add_socket(vm, &config->ports[i].where, paths, &num);
+	if (config->gdb.kind == GDB_ON_UNIX && num < JANITOR_MAX)
+		paths[num++] = config->gdb.path;
 	if (config->user && vm->socket >= 0 && num < JANITOR_MAX)
 		paths[num++] = vm->registry.address.sun_path;
 	return num ? janitor_start(paths, num, &vm->janitor, err) : 0;

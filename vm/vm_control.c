@@ -14,8 +14,8 @@
 #include "vm/core/log.h"
 
 static const struct control_family *const families[] = {&vm_console_family, &vm_log_family,
-	&vm_balloon_family, &vm_inject_family, &vm_dump_family, &vm_disk_family, &vm_net_family,
-	NULL};
+	&vm_balloon_family, &vm_inject_family, &vm_dump_family, &vm_gdb_family, &vm_disk_family,
+	&vm_net_family, NULL};
 
 int vm_control_open(struct vm *vm, struct error *err)
 {

@@ -278,6 +278,11 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 		*code = code_of(rc);
 		return rc;
 	}
+	rc = config->dry_run ? 0 : vm_gdb_open(vm, err);
+	if (rc < 0) {
+		*code = code_of(rc);
+		return rc;
+	}
 	rc = disks_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->disks, err);
 	if (!rc)
 		rc = nets_open(vm->nets, sandbox_confine(vm->sandbox), err);
@@ -308,6 +313,7 @@ void vm_host_leave(struct vm *vm)
 
 void vm_host_close(struct vm *vm)
 {
+	vm_gdb_close(vm);
 	vm_control_end(vm, "failure", EXIT_HOST);
 	close_chars(vm);
 	nets_close(vm->nets);

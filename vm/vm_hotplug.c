@@ -23,9 +23,11 @@ enum { DEFAULT_PATIENCE_MS = 10000, FORCED_PATIENCE_MS = 2000 };
 
 bool vm_hotplug_refuses(struct vm *vm, struct control_job *job)
 {
-	if (!vm->paused)
+	if (!vm_stands_still(vm))
 		return false;
-	control_fail(job, -EBUSY, "the VM is paused; resume it first");
+	control_fail(job, -EBUSY,
+		vm->paused ? "the VM is paused; resume it first"
+			   : "a debugger has stopped the VM; have it go on first");
 	return true;
 }
 
@@ -111,7 +113,7 @@ static void take_out(struct vm *vm, enum machine_device_kind kind, unsigned int 
 	nets_hold(vm->nets);
 	machine_take_out(vm->machine, kind, index);
 	forget(vm, kind, index);
-	if (vm->paused)
+	if (vm_stands_still(vm))
 		return;
 	if (nets_resume(vm->nets, &err) < 0)
 		log_msg(vm->log, LOG_ERROR, "networks: %s", err.text);

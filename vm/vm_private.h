@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "devices/char/listen.h"
 #include "loader/image/image.h"
 #include "loader/unpack/unpack.h"
 #include "vm/boot_guard.h"
@@ -35,6 +36,7 @@ struct nets;
 struct sandbox;
 struct server;
 struct vm_dump;
+struct vm_gdb;
 struct vm_notices;
 
 struct vm {
@@ -81,14 +83,19 @@ struct vm {
 	struct journal *journal; /* or NULL */
 	uint64_t started_ns;	 /* the first boot, of the timers' clock; 0: not yet */
 	unsigned int boots;
-	bool paused;		    /* by a command, or by the guest's end */
-	bool paused_by_end;	    /* the latter */
-	bool draining;		    /* paused, but disks are still at work */
-	struct timer drain;	    /* looks whether they are */
-	const char *pause_cause;    /* static; for the event */
-	bool paused_by_dump;	    /* nobody asked for a pause itself */
-	bool stays_paused;	    /* the machine that is built next */
-	struct vm_dump *dump;	    /* being written, or NULL */
+	bool still;		 /* neither vCPUs nor devices nor clocks move */
+	bool held;		 /* by a debugger */
+	bool paused;		 /* by a command, or by the guest's end */
+	bool paused_by_end;	 /* the latter */
+	bool draining;		 /* it stands still, but disks are still at work */
+	struct timer drain;	 /* looks whether they are */
+	const char *pause_cause; /* static; for the event */
+	bool paused_by_dump;	 /* nobody asked for a pause itself */
+	bool stays_paused;	 /* the machine that is built next */
+	struct vm_dump *dump;	 /* being written, or NULL */
+	struct vm_gdb *gdb;	 /* or NULL */
+	struct char_listener gdb_listener;
+	uint64_t kaslr_random[2];   /* what the last boot's address comes from */
 	uint64_t balloon_target;    /* as asked for last */
 	struct event_source logged; /* a line was */
 	struct follower *followers;
@@ -142,6 +149,17 @@ int vm_start_vcpus(struct vm *vm, struct error *err);
  */
 void vm_pause(struct vm *vm, const char *cause);
 int vm_resume(struct vm *vm, bool catch_up, const char *cause, struct error *err);
+/* By a person or a debugger. */
+bool vm_stands_still(const struct vm *vm);
+/*
+ * The same for a debugger, who knows nothing of the former: the guest runs when it is neither
+ * paused nor held. Nobody is told. A machine that is new is not held before hold_new.
+ */
+void vm_hold(struct vm *vm);
+void vm_hold_new(struct vm *vm);
+void vm_release(struct vm *vm);
+/* It runs, from wherever it was stopped. -errno with a line, and it stands still. */
+int vm_go_on(struct vm *vm, bool catch_up, struct error *err);
 /* For a machine that is about to go: what pause did to the host's side. */
 void vm_forget_pause(struct vm *vm);
 
@@ -193,6 +211,22 @@ bool vm_wait_disks(struct vm *vm, bool last);
 /* vm_dump.c: ends a dump at once, with an error for who waits; the machine is about to go. */
 void vm_dump_stop(struct vm *vm);
 
+/*
+ * vm_gdb.c: opens what --gdb names. start is for each new machine, before it runs; -errno with a
+ * line. hit comes from a vCPU's thread that has stopped where the debugger wants it to, and look is
+ * for those that came while the VM seemed to end. crashed: the guest's end has paused it. ended:
+ * with the status that the process will have.
+ */
+int vm_gdb_open(struct vm *vm, struct error *err);
+void vm_gdb_close(struct vm *vm);
+int vm_gdb_start(struct vm *vm, struct error *err);
+void vm_gdb_hit(struct vm *vm);
+void vm_gdb_look(struct vm *vm);
+void vm_gdb_crashed(struct vm *vm);
+void vm_gdb_ended(struct vm *vm, int status);
+/* A debugger knows addresses of the kernel: the next boot has it at the same ones. */
+bool vm_gdb_keeps_kaslr(const struct vm *vm);
+
 /* vm_stat.c; the rows are in vm_commands.c */
 enum { VM_STAT_FIELDS = 1, VM_LIMIT_FIELDS = 9 };
 extern const struct control_field vm_stat_fields[VM_STAT_FIELDS];
@@ -214,6 +248,7 @@ extern const struct control_family vm_balloon_family;
 extern const struct control_family vm_inject_family;
 extern const struct control_family vm_dump_family;
 extern const struct control_family vm_log_family;
+extern const struct control_family vm_gdb_family;
 extern const struct control_family vm_disk_family, vm_net_family;
 
 /* vm_log.c: those who follow the log hear of new lines. */

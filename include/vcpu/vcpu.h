@@ -32,6 +32,7 @@ enum vcpu_end {
 	VCPU_GUEST_CRASHED,
 	VCPU_NO_MEMORY,	     /* the host cannot give a page that the guest used */
 	VCPU_INTERNAL_ERROR, /* KVM gave up; vcpu_describe says how */
+	VCPU_DEBUG,	     /* where a debugger wants it to stop, see vcpu/debug.h */
 };
 
 struct vcpu_config {

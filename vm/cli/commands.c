@@ -214,6 +214,7 @@ int command_main(int argc, char **argv)
 		[VERB_NMI] = client_nmi,
 		[VERB_SYSRQ] = client_sysrq,
 		[VERB_DUMP] = client_dump,
+		[VERB_GDB] = client_gdb,
 		[VERB_LOGS] = client_logs,
 		[VERB_DISK] = client_disk,
 		[VERB_NET] = client_net,

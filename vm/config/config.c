@@ -50,6 +50,7 @@ void config_destroy(struct config *config)
 	free(config->cmdline_copy);
 	free(config->flat_copy);
 	free(config->metrics_copy);
+	free(config->gdb.copy);
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		free(config->disks[i].copy);
 	for (unsigned int i = 0; i < config->num_nets; i++)
@@ -334,6 +335,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_METRICS] = config_set_metrics,
 	[OPT_SANDBOX] = set_sandbox,
 	[OPT_USER] = set_user,
+	[OPT_GDB] = config_set_gdb,
 	[OPT_VERBOSE] = set_verbose,
 	[OPT_HELP] = set_help,
 };

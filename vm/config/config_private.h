@@ -29,9 +29,10 @@ int config_set_dtb(struct config *config, const char *value, struct error *err);
 int config_set_flat(struct config *config, const char *value, struct error *err);
 int config_set_mode(struct config *config, const char *value, struct error *err);
 
-/* ---- config_journal.c, likewise ---- */
+/* ---- config_journal.c and config_gdb.c, likewise ---- */
 
 int config_set_events(struct config *config, const char *value, struct error *err);
 int config_set_metrics(struct config *config, const char *value, struct error *err);
+int config_set_gdb(struct config *config, const char *value, struct error *err);
 
 #endif

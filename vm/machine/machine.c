@@ -386,7 +386,8 @@ int machine_start(struct machine *m, struct error *err)
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc && i < m->num_vcpus; i++)
-		rc = vcpu_start(m->vcpus[i], err);
+		if (!m->held[i])
+			rc = vcpu_start(m->vcpus[i], err);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "devices/pci/pci_hotplug.h"
@@ -67,9 +68,10 @@ static int load_linux(struct machine *m, struct error *err)
 		!kernel_cache_dir(
 			getenv("XDG_CACHE_HOME"), getenv("HOME"), cache_dir, sizeof(cache_dir)))
 		loader.cache_dir = cache_dir;
-	if (config->kaslr &&
-		getrandom(loader.random, sizeof(loader.random), 0) != sizeof(loader.random))
+	if (config->kaslr && !m->env.same_kaslr &&
+		getrandom(m->env.kaslr_random, sizeof(loader.random), 0) != sizeof(loader.random))
 		return error_set_errno(err, -EIO, "random numbers for KASLR");
+	memcpy(loader.random, m->env.kaslr_random, sizeof(loader.random));
 	rc = loader_load(m->mem, &loader, &m->loaded, err);
 	if (!rc)
 		report(m);

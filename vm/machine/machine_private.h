@@ -77,7 +77,8 @@ struct machine {
 	struct cpuid_template *cpuid;
 	struct coalesced_ports *coalesced; /* NULL: there are none */
 	struct vcpu **vcpus;
-	unsigned int num_vcpus; /* made so far */
+	unsigned int num_vcpus;	    /* made so far */
+	bool held[CONFIG_MAX_CPUS]; /* by a debugger, while others run */
 
 	struct machine_stopped *stopped; /* owned: its clocks, while it is paused; or NULL */
 };

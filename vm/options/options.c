@@ -46,6 +46,7 @@ static const char *const sandbox_modes[] = {[SANDBOX_ON] = "on",
 	[SANDBOX_LOG] = "log",
 	[SANDBOX_OFF] = "off",
 	NULL};
+static const char *const gdb_kinds[] = {"unix:", "tcp:", NULL};
 static const char *const smbios_keys[] = {"serial=", "oem=", NULL};
 static const char *const disk_actions[] = {"list", "add", "remove", "swap", "resize", NULL};
 static const char *const net_actions[] = {"list", "add", "remove", "link", NULL};
@@ -391,6 +392,14 @@ static const struct option_spec options[] = {
 		.group = GROUP_OTHER,
 		.brief = "whom to become once everything is open, for root only",
 		.more = ": a user's name, or UID:GID"},
+	[OPT_GDB] = {.name = "gdb",
+		.value = "WHERE[,wait]",
+		.choices = gdb_kinds,
+		.verbs = RUN,
+		.group = GROUP_OTHER,
+		.brief = "let gdb connect",
+		.more = " to unix:PATH or tcp:[ADDRESS:]PORT (by default 127.0.0.1); with wait the "
+			"guest starts when it says so. `bantam gdb` needs no such option"},
 	[OPT_TIMEOUT] = {.short_name = 't',
 		.name = "timeout",
 		.value = "SECONDS",
@@ -460,6 +469,13 @@ static const struct option_spec options[] = {
 		.verbs = VERB_BIT(VERB_LOGS),
 		.group = GROUP_OTHER,
 		.brief = "go on with what comes, until the VM ends"},
+	[OPT_VMLINUX] = {.name = "vmlinux",
+		.value = "FILE",
+		.file = true,
+		.verbs = VERB_BIT(VERB_GDB),
+		.group = GROUP_OTHER,
+		.brief = "the kernel's symbols",
+		.more = ", which gdb moves to where the kernel is"},
 	[OPT_JSON] = {.name = "json",
 		.verbs = JSON,
 		.group = GROUP_OTHER,
@@ -609,6 +625,14 @@ static const struct verb_spec verbs[] = {
 		.text = "Writes the VM's memory and the registers of its virtual CPUs to FILE, an "
 			"ELF core that gdb opens. The VM stands still meanwhile. Pages "
 			"of zeros take no space."},
+	[VERB_GDB] = {.name = "gdb",
+		.operand = "NAME [-- ARGUMENT...]",
+		.operand_vm = true,
+		.brief = "debug a guest with gdb",
+		.text = "Stops the VM and starts gdb on it, with the arguments behind --. Its "
+			"virtual CPUs are threads, and `monitor help` lists what else there is. "
+			"When "
+			"gdb ends, the guest goes on."},
 	[VERB_LOGS] = {.name = "logs",
 		.operand = "NAME",
 		.operand_vm = true,

@@ -21,6 +21,7 @@ int client_balloon(int argc, char **argv);
 int client_nmi(int argc, char **argv);
 int client_sysrq(int argc, char **argv);
 int client_dump(int argc, char **argv);
+int client_gdb(int argc, char **argv);
 int client_logs(int argc, char **argv);
 int client_disk(int argc, char **argv);
 int client_net(int argc, char **argv);

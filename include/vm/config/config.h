@@ -109,6 +109,17 @@ enum transport { TRANSPORT_PCI, TRANSPORT_MMIO, TRANSPORT_MMIO_CMDLINE };
 
 enum end_action { END_EXIT, END_RESTART, END_PAUSE };
 
+enum gdb_kind { GDB_ON_NOTHING, GDB_ON_UNIX, GDB_ON_TCP };
+
+struct gdb_where {
+	enum gdb_kind kind;
+	const char *path;	   /* GDB_ON_UNIX */
+	union net_address address; /* GDB_ON_TCP */
+	bool is_open;		   /* to other machines */
+	bool wait;		   /* the guest does, for a client */
+	char *copy;		   /* owned: what path points to */
+};
+
 /* The words that --kaslr takes */
 enum config_switch { SWITCH_OFF, SWITCH_ON };
 
@@ -163,6 +174,7 @@ struct config {
 	int events_fd;	      /* that number, or -1 */
 	const char *metrics;  /* a file; NULL: none */
 	uint64_t metrics_ms;  /* how often */
+	struct gdb_where gdb;
 	const char *dump_dtb; /* where its device tree goes, instead of a description */
 	unsigned int verbose;
 	const char *kvm_device; /* "/dev/kvm" */

@@ -54,6 +54,9 @@ struct machine_env {
 	struct chardev *console;		   /* the virtio console's, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
 	uint64_t balloon_target; /* if there is one */
+	/* What KASLR goes by: made, or if same is set taken as it is. */
+	uint64_t *kaslr_random; /* two */
+	bool same_kaslr;
 	/* The guest has let go of a device: take it out. On the main thread's loop. */
 	void (*ejected)(void *opaque, enum machine_device_kind kind, unsigned int index);
 	/* What follows is called from vCPU threads. */

@@ -179,7 +179,7 @@ static const struct {
 } completions[] = {
 	{"bantam ", "bantam ''",
 		"run pack doctor ps stop reset pause resume wait events console stat top limit "
-		"balloon nmi sysrq dump logs disk net version help completion"},
+		"balloon nmi sysrq dump gdb logs disk net version help completion"},
 	{"bantam d", "bantam d", "doctor dump disk"},
 	{"bantam run --mem", "bantam run --mem", "--memory"},
 	{"bantam run --on-panic re", "bantam run --on-panic re", "restart"},
