@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import time
@@ -144,9 +145,9 @@ def test_causes(bantam: Bantam) -> None:
         argv = [bantam.binary, "events", "web"]
         events = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         try:
-            time.sleep(0.5)
-            verb(bantam, "pause", "web")
-            verb(bantam, "resume", "web")
+            while not select.select([events.stdout], [], [], 0.2)[0]:
+                verb(bantam, "pause", "web")
+                verb(bantam, "resume", "web")
             verb(bantam, "reset", "web")
             guest.expect(b"ready\n")
             guest.send(b"v")
@@ -158,9 +159,8 @@ def test_causes(bantam: Bantam) -> None:
         finally:
             events.kill()
             events.wait()
-    assert told == [
-        "paused: command",
-        "resumed: command",
+    assert set(told[:-7]) == {"paused: command", "resumed: command"}
+    assert told[-7:] == [
         "reboot: command",
         "started",
         "panic: pvpanic",
@@ -174,12 +174,12 @@ def test_causes(bantam: Bantam) -> None:
 def test_wait_gives_up(bantam: Bantam) -> None:
     with bantam.start("spin.long", "--name", "web"):
         up(bantam, "web")
-        run = bantam.command("wait", "--timeout", "0.2", "web")
+        run = bantam.command("wait", "--timeout", "2.5", "web")
         assert run.returncode == FORCED
-        assert run.stderr == b"bantam: web: it has not ended within 0.2 s\n"
-        run = bantam.command("wait", "--timeout", "0.2", "--event", "panic", "web")
+        assert run.stderr == b"bantam: web: it has not ended within 2.5 s\n"
+        run = bantam.command("wait", "--timeout", "2.5", "--event", "panic", "web")
         assert run.returncode == FORCED
-        assert run.stderr == b"bantam: web: no event 'panic' within 0.2 s\n"
+        assert run.stderr == b"bantam: web: no event 'panic' within 2.5 s\n"
         run = bantam.command("wait", "--event", "tea", "web")
         assert run.returncode == USAGE
         assert b"there is no event called 'tea'" in run.stderr
@@ -311,7 +311,7 @@ def test_idle_clients(bantam: Bantam) -> None:
     with bantam.start("spin.long", "--name", "web") as guest:
         up(bantam, "web")
         idle = [raw("web") for _ in range(40)]
-        assert listed(bantam)["web"]["pid"] == guest.pid
+        assert up(bantam, "web")["pid"] == guest.pid
         assert bantam.command("stop", "--force", "web").returncode == OK
         assert b"this one was idle" in idle[0].recv(4096) + idle[0].recv(4096)
         for client in idle:
