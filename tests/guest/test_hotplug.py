@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -262,3 +263,30 @@ def test_net(start: Start, verb: Verb, linux: str) -> None:
     ask_dhcp(guest)
     verb("net", "remove", "hot", "second", "--force")
     wait_for(guest, "[ ! -e /sys/class/net/eth0 ]")
+
+
+def net_name(guest: Guest, card: str) -> str:
+    """What Debian's systemd calls it: the first of its names that the policy has."""
+    said = guest.run(f"chroot /m udevadm test-builtin net_id /sys/class/net/{card} 2>&1")
+    names = dict(re.findall(r"^ID_NET_NAME_([A-Z]+)=(\S+)$", said, re.MULTILINE))
+    policy = guest.run("grep ^NamePolicy= /m/usr/lib/systemd/network/99-default.link")
+    found = [names[word] for word in re.findall(r"\w+", policy.upper()) if word in names]
+    assert found, said + policy
+    return found[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slots,names", [("3", ["ens2", "ens3"]), ("0", ["enp0s2"])])
+def test_names_of_systemd(
+    start: Start, verb: Verb, debian: Path, slots: str, names: list[str]
+) -> None:
+    """By slots if there are any, also for a card that is added later."""
+    guest = start("-m", "768M", "--hotplug", slots, "-d", f"{debian / 'disk.img'},ro", "-n", "user")
+    guest.run("mkdir /m; mount -t ext4 -o ro /dev/vda /m")
+    guest.run("for dir in proc sys dev; do mount --bind /$dir /m/$dir; done")
+    guest.run("mount -t tmpfs tmpfs /m/run")
+    assert net_name(guest, "eth0") == names[0]
+    for index, name in enumerate(names[1:], 1):
+        verb("net", "add", "hot", "user")
+        wait_for(guest, f"[ -e /sys/class/net/eth{index} ]")
+        assert net_name(guest, f"eth{index}") == name
