@@ -125,8 +125,8 @@ static bool in_image(const struct vm_gdb *gdb, uint64_t addr, uint64_t *gpa)
 {
 	struct machine_kernel kernel;
 
-	if (!machine_kernel(gdb->vm->machine, &kernel) || !kernel.booting || !kernel.virtual ||
-		addr - kernel.virtual >= kernel.size)
+	if (!machine_kernel(gdb->vm->machine, &kernel) || !kernel.virtual ||
+		addr - kernel.virtual >= kernel.size || !machine_is_booting(gdb->vm->machine))
 		return false;
 	*gpa = kernel.gpa + (addr - kernel.virtual);
 	return true;

@@ -57,7 +57,10 @@ class Client:
                 end += 3
                 packet, self.got = self.got[:end], self.got[end:]
                 assert packet == frame(packet[1:-3]), packet
-                self.send(b"+")
+                try:
+                    self.send(b"+")
+                except BrokenPipeError:
+                    pass  # it was a goodbye
                 return packet[1:-3]
             data = self.socket.recv(65536)
             assert data, f"hung up after {self.got!r}"

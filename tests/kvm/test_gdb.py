@@ -20,6 +20,7 @@ import pytest
 
 from rsp import RIP, Client, frame
 from test_control import listed, until, up, verb
+from test_kernel_ends import make_kernel
 from tiny import LIMIT, OK, QUIT, USAGE, Bantam, Running
 
 GUEST = "debug.long"
@@ -497,6 +498,22 @@ def test_guests_own_traps(bantam: Bantam, tmp_path: Path, whole_kvm: bool) -> No
             for word in (b"traps", b"steps", b"rounds")
         )
         assert traps == steps and 0 < traps <= count
+
+
+def test_questions_to_one_that_never_comes_out(bantam: Bantam, tmp_path: Path) -> None:
+    """What needs no vCPU waits for none: a kernel that spins would be waited for without end."""
+    kernel = make_kernel(tmp_path / "kernel", b"\xeb\xfe")
+    argv = ["-k", kernel, "-m", "16M", "--gdb", f"unix:{tmp_path / 'gdb'}"]
+    with Running([bantam.binary, "run", "--name", "dbg", *argv], tmp_path):
+        up(bantam, "dbg")
+        with connect(tmp_path) as client:
+            client.socket.settimeout(LIMIT)
+            for question in (b"qOffsets", b"qfThreadInfo", b"qThreadExtraInfo,1", b"qAttached"):
+                client.ask(question)
+            assert client.ask(b"qXfer:threads:read::0,1000").startswith(b"l<")
+            assert state(bantam) == "running"
+        run = bantam.command("gdb", "dbg", "--", "-nx", "-batch", "-ex", "p/x $rip")
+        assert b"= 0x100000" in run.stdout, run
 
 
 # ---- options ----

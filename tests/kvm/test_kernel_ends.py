@@ -44,20 +44,21 @@ START_OTHERS = (
 )
 
 
+def make_kernel(path: Path, code: bytes) -> str:
+    offset = 0x1000
+    head = struct.pack(
+        "<16sHHIQQQIHHHHHH",
+        b"\x7fELF\2\1\1", 2, 62, 1, CODE, 64, 0, 0, 64, 56, 1, 0, 0, 0,
+    )  # fmt: skip
+    segment = (1, 7, offset, CODE, CODE, len(code), len(code), 0x1000)
+    head += struct.pack("<IIQQQQQQ", *segment)
+    path.write_bytes(head.ljust(offset, b"\0") + code)
+    return str(path)
+
+
 @pytest.fixture
 def kernel(tmp_path: Path) -> Callable[..., str]:
-    def make(code: bytes) -> str:
-        offset, path = 0x1000, tmp_path / "kernel"
-        head = struct.pack(
-            "<16sHHIQQQIHHHHHH",
-            b"\x7fELF\2\1\1", 2, 62, 1, CODE, 64, 0, 0, 64, 56, 1, 0, 0, 0,
-        )  # fmt: skip
-        segment = (1, 7, offset, CODE, CODE, len(code), len(code), 0x1000)
-        head += struct.pack("<IIQQQQQQ", *segment)
-        path.write_bytes(head.ljust(offset, b"\0") + code)
-        return str(path)
-
-    return make
+    return lambda code: make_kernel(tmp_path / "kernel", code)
 
 
 def run(bantam: Bantam, kernel: str, *options: str) -> subprocess.CompletedProcess[bytes]:

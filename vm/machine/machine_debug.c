@@ -49,7 +49,7 @@ void machine_stop_settled(struct machine *m)
 	settle_rest(m);
 }
 
-static bool is_booting(struct machine *m)
+bool machine_is_booting(const struct machine *m)
 {
 	struct paging_registers regs;
 
@@ -57,7 +57,7 @@ static bool is_booting(struct machine *m)
 	       (!(regs.cr0 & CR0_PG) || regs.cr3 == m->loaded.entry.cr3);
 }
 
-bool machine_kernel(struct machine *m, struct machine_kernel *ret)
+bool machine_kernel(const struct machine *m, struct machine_kernel *ret)
 {
 	const struct loader_result *loaded = &m->loaded;
 
@@ -67,8 +67,7 @@ bool machine_kernel(struct machine *m, struct machine_kernel *ret)
 		.size = loaded->kernel_size,
 		.virtual = loaded->kernel_virtual,
 		.slide = loaded->kernel_slide,
-		.format = kernel_format_name(loaded->format),
-		.booting = is_booting(m)};
+		.format = kernel_format_name(loaded->format)};
 	return true;
 }
 

@@ -26,11 +26,13 @@ struct machine_kernel {
 	uint64_t gpa, size;	 /* of its image */
 	uint64_t virtual, slide; /* see struct loader_result; virtual is 0 if it is not known */
 	const char *format;
-	bool booting; /* the first vCPU still has the loader's page tables, or none */
 };
 
-/* False: a flat program runs. */
-bool machine_kernel(struct machine *machine, struct machine_kernel *ret);
+/* False: a flat program runs. At any time; asks no vCPU, which would be waited for. */
+bool machine_kernel(const struct machine *machine, struct machine_kernel *ret);
+
+/* The first vCPU, which is out, still has the loader's page tables, or none. */
+bool machine_is_booting(const struct machine *machine);
 
 /* Each region of both buses; port tells of which. */
 void machine_for_each_region(struct machine *machine,
