@@ -5,7 +5,9 @@
 # make check      all tests, installing what is missing (see tests/README.md)
 # make help       every target and variable
 
-O           ?= build
+# Calls by pointer are checked by their type, with CC=clang: see Documentation/security.md
+CFI         ?=
+O           ?= build$(if $(CFI),/cfi)
 PREFIX      ?= /usr/local
 CC          ?= cc
 CLANG       ?= clang
@@ -120,11 +122,23 @@ ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null | head -n 1)),)
 	$(shell $(CC) -Werror -ftrivial-auto-var-init=zero -E -x c /dev/null -o /dev/null 2>/dev/null && \
 		echo -ftrivial-auto-var-init=zero)
 endif
+# clang 14 puts an endbr64 into the middle of the tables that it makes for this, so that part of
+# -fcf-protection is left out.
+ifeq ($(CFI),1)
+  $(if $(findstring clang,$(CC)),,$(error CFI=1 takes CC=clang))
+  HARDEN := $(HARDEN:-fcf-protection=-fcf-protection=return) -flto -fvisibility=hidden \
+		-fsanitize=cfi-icall -fsanitize-ignorelist=tests/tools/cfi.ignore
+  AR     := llvm-ar
+endif
 CFLAGS   ?= -O2 -g
 ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude $(if $(filter tests/%,$<),-Itests/unit) -I$(O)/gen -DBANTAM_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 BASE_CFLAGS  = -std=gnu11 -fno-strict-aliasing -pthread $(WARN)
 ALL_CFLAGS   = $(BASE_CFLAGS) $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS  = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
+# What is compiled when it is linked wants to know how.
+ifeq ($(CFI),1)
+  ALL_LDFLAGS += $(HARDEN) $(CFLAGS)
+endif
 SAN_CFLAGS   = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined
 FUZZ_CFLAGS  = $(BASE_CFLAGS) -O1 -g -fno-omit-frame-pointer \
@@ -237,7 +251,7 @@ $(foreach room,$(ROOMS),$(eval $(call arrow,$(room))))
 ARROWS := $(ROOMS:%=$(O)/obj/%/room.arrow)
 .PHONY: arrows arrows-test
 arrows: $(ARROWS)
-all: $(ARROWS)
+all: $(if $(CFI),,$(ARROWS))
 arrows-test: $(ARROWS)
 	$(Q)tests/tools/arrows "$(MAKE)" $(O)
 # The build itself: libraries that come and go, and what is installed
@@ -309,16 +323,23 @@ fuzz: $(FUZZ_BINS)
 
 # Tiny guests, straight on /dev/kvm; skipped, and said so, where there is none.
 -include tests/kvm/guests.mk
-.PHONY: kvm check-trixie
+.PHONY: kvm check-trixie check-cfi
 kvm: $(O)/asan/bantam
 # The same on Debian 13's C library, but for the sanitizers' builds, which go with the one they were made on
-check-trixie: export BANTAM_ASAN =
+check-trixie check-cfi: export BANTAM_ASAN =
 kvm: export BANTAM_ASAN = $(abspath $(O)/asan/bantam)
-kvm check-trixie: $(O)/bantam $(STATIC_HERE) $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
-	$(Q)BANTAM=$(abspath $(O)/bantam) \
+# And that of a program that checks its calls
+check-cfi: $(O)/cfi/bantam
+.PHONY: $(O)/cfi/bantam
+$(O)/cfi/bantam:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/cfi CC=$(CLANG) CFI=1 all
+	$(Q)nm $@ | grep -q '\.cfi$$' || { echo '$@ checks no calls'; exit 1; }
+kvm check-trixie check-cfi: $(O)/bantam $(STATIC_HERE) $(O)/make_malformed $(O)/dump_kernel $(GUEST_BINS)
+	$(Q)BANTAM=$(abspath $(if $(filter check-cfi,$@),$(O)/cfi/bantam,$(O)/bantam)) \
 		BANTAM_STATIC=$(abspath $(STATIC_HERE)) BANTAM_MALFORMED=$(abspath $(O)/make_malformed) \
 		BANTAM_DUMP_KERNEL=$(abspath $(O)/dump_kernel) BANTAM_GUESTS=$(abspath $(O)/guests) \
 		$(if $(filter check-trixie,$@),tests/lab/trixie) /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -ra tests/kvm
+
 # What commands do to running guests, with the threads that meet there under ThreadSanitizer: six
 # minutes. One test has no thread to spare for it.
 .PHONY: kvm-tsan
@@ -450,6 +471,7 @@ help:
 	@echo 'make kvm-tsan   commands to tiny guests, under ThreadSanitizer'
 	@echo 'make fwts       the Firmware Test Suite in a guest'
 	@echo 'make check-trixie  the kvm tests on the C library of Debian 13, as root'
+	@echo 'make check-cfi  the same with a bantam made by clang that checks its calls by pointer'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=$(FUZZ_TIME) seconds each'
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
