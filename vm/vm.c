@@ -560,7 +560,8 @@ int vm_run(struct vm *vm, enum vm_end *end, int *code, struct error *err)
 			action = END_EXIT;
 		vm_dump_stop(vm);
 		if (vm->left_behind || !vm_wait_disks(vm, rc < 0 || action != END_RESTART)) {
-			*end = action == END_RESTART ? VM_END_QUIT : *end;
+			if (!rc && action == END_RESTART)
+				*end = vm_told_end(vm);
 			return rc;
 		}
 		machine_destroy(vm->machine);

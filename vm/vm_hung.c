@@ -28,6 +28,16 @@ static bool told_to_go(const struct vm *vm)
 	return vm->order != VM_END_NONE || signals_ending_pending();
 }
 
+enum vm_end vm_told_end(struct vm *vm)
+{
+	const int signal = signals_ending_pending();
+
+	if (vm->order != VM_END_NONE || !signal)
+		return VM_END_QUIT;
+	atomic_store(&vm->signal, signal);
+	return VM_END_SIGNAL;
+}
+
 int vm_stop_vcpus(struct vm *vm, struct error *err)
 {
 	while (!machine_stop_within(vm->machine, SERVER_END_MS)) {

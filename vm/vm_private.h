@@ -207,6 +207,8 @@ void vm_confine_end(struct vm *vm);
  */
 int vm_stop_vcpus(struct vm *vm, struct error *err);
 bool vm_wait_disks(struct vm *vm, bool last);
+/* What the end is then of one that would have been started again. */
+enum vm_end vm_told_end(struct vm *vm);
 
 /* vm_dump.c: ends a dump at once, with an error for who waits; the machine is about to go. */
 void vm_dump_stop(struct vm *vm);

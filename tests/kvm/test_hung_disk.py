@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from test_control import listed, up, verb
+from test_control import listed, until, up, verb
 from test_control_devices import MIB, sparse
 from tiny import HOST, LIMIT, OK, QUIT, Bantam, Running
 
@@ -47,12 +49,18 @@ def frozen(tmp_path: Path) -> Iterator[Frozen]:
     quiet("umount", "-l", home)
 
 
-def start(bantam: Bantam, frozen: Frozen, *words: str) -> Running:
+@contextlib.contextmanager
+def start(bantam: Bantam, frozen: Frozen, *words: str) -> Iterator[Running]:
+    """Thawed when the test has failed, or nothing could end the process."""
     disk = ",".join([str(frozen.disk), *words])
-    guest = bantam.start("disk.long", "--transport=mmio", "-d", disk, "--name", "web")
-    up(bantam, "web")
-    guest.expect(b"sent\n")
-    return guest
+    with (
+        bantam.start("disk.long", "--transport=mmio", "-d", disk, "--name", "web") as guest,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(frozen.thaw)
+        up(bantam, "web")
+        guest.expect(b"sent\n")
+        yield guest
 
 
 def test_disk_that_works(bantam: Bantam, frozen: Frozen) -> None:
@@ -79,9 +87,8 @@ def test_stop(bantam: Bantam, frozen: Frozen) -> None:
 
 def test_poweroff(bantam: Bantam, frozen: Frozen) -> None:
     with start(bantam, frozen, "aio=threads") as guest:
-        with subprocess.Popen([bantam.binary, "wait", "web"]) as wait:
-            guest.send(b"p")
-            assert wait.wait(LIMIT) == OK
+        guest.send(b"p")
+        until(lambda: listed(bantam) == {}, "it lets go of its name")
         frozen.thaw()
         assert guest.status() == OK
 
@@ -96,3 +103,13 @@ def test_stop_while_the_guest_waits(bantam: Bantam, frozen: Frozen) -> None:
         frozen.thaw()
         assert guest.status() == HOST
         assert "both are left behind" in guest.stderr()
+
+
+def test_reboot(bantam: Bantam, frozen: Frozen) -> None:
+    """That waits for the disk, unless somebody wants the VM to go."""
+    with start(bantam, frozen, "aio=threads") as guest:
+        guest.send(b"k")
+        guest.process.terminate()
+        until(lambda: listed(bantam) == {}, "it lets go of its name")
+        frozen.thaw()
+        assert guest.status() == -signal.SIGTERM

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Has the first device, a disk over MMIO, write a sector. Then it does what it is told: 'r' resets
- * the disk, 'p' powers off, 'd' says "done" when the sector is written. The least of a driver:
+ * the disk, 'k' the machine, 'p' powers off, 'd' says "done" when the sector is written. The least of a driver:
  * virtio 1.2, 3.1.1 and 4.2.2, with a queue that was filled by hand.
  */
 #include "guest.h"
@@ -42,6 +42,8 @@ again:	pause
 	je reset
 	cmpb $'p', %al
 	je off
+	cmpb $'k', %al
+	je reboot
 1:	pause
 	cmpw $1, used + 2
 	jne 1b
@@ -50,6 +52,8 @@ again:	pause
 reset:	say "resetting\n"
 	set STATUS, 0
 	say "reset\n"
+	jmp again
+reboot:	out8 0x64, 0xfe		/* by the keyboard's controller */
 	jmp again
 off:	poweroff
 
