@@ -45,6 +45,7 @@ MAKEFLAGS += --no-builtin-rules
 uses.vm/core          :=
 uses.devices/char     := vm/core
 uses.devices/block    := vm/core
+uses.devices/block/qcow2 := vm/core devices/block
 uses.vm/helper        := vm/core
 uses.devices/net      := vm/core vm/helper
 uses.devices/net/slirp := vm/core vm/helper devices/net
@@ -79,7 +80,7 @@ uses.vm/dump          := vm/core
 uses.vm/sandbox       := vm/core
 uses.vm/gdb           := vm/core
 
-below_machine := vm/core vm/helper $(addprefix devices,/char /block /net /net/slirp /pci /serial /time) devices \
+below_machine := vm/core vm/helper $(addprefix devices,/char /block /block/qcow2 /net /net/slirp /pci /serial /time) devices \
 	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
@@ -208,7 +209,7 @@ $(O)/bantam: $(O)/obj/main.o $(call archives,obj,$(ROOMS))
 # For chroots: one file that needs no other. It is made of the same objects, but of these sources'
 # others, and they come first. A warning of the linker's would mean that something opens libraries yet.
 STATIC_SRCS := devices/net/slirp/slirp_lib.c loader/fit/fit_hash.c vm/sandbox/user_find.c \
-	$(addprefix loader/unpack/decompress,.c _codecs.c _lzo.c)
+	$(addprefix loader/unpack/decompress,.c _codecs.c _lzo.c) devices/block/qcow2/packed.c
 STATIC_OBJS := $(STATIC_SRCS:%.c=$(O)/static/%.o)
 static_libs = $(foreach name,fdt jansson nettle z lz4 zstd lzma bz2 lzo2,$(wildcard \
 	$(shell $(CC) -print-file-name=lib$(name).a)))
@@ -272,7 +273,7 @@ look-again:
 TESTED := $(ROOMS)
 UNIT_BINS := $(UNIT_SRCS:%.c=$(O)/asan/%)
 TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thread.c %test_clock.c %test_bus.c %test_uart.c %test_chardev_stdio.c \
-	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c \
+	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c %test_qcow2.c \
 	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c \
 	%test_virtio_balloon.c %test_virtio_balloon_reporting.c %test_virtio_balloon_stats.c \
 	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c %test_ring.c,$(UNIT_SRCS)))
@@ -352,7 +353,7 @@ kvm-tsan: $(O)/tsan/bantam $(GUEST_BINS)
 	$(Q)! cat $(O)/tsan/races/of* 2>/dev/null
 
 # The fuzz targets, power cuts and boots, TORTURE_TIME seconds of them; totals stay in TORTURE_STATE.
-TORTURE_TESTS := $(filter %test_blk_durability %test_virtio_blk_durability,$(UNIT_BINS))
+TORTURE_TESTS := $(filter %test_blk_durability %test_virtio_blk_durability %test_qcow2_power,$(UNIT_BINS))
 .PHONY: torture
 torture: $(O)/bantam $(FUZZ_BINS) $(TORTURE_TESTS) $(GUEST_BINS)
 	$(Q)tests/tools/torture --out $(O) --state $(TORTURE_STATE) --time $(TORTURE_TIME) \

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,10 +129,16 @@ static void warn_of_format(const struct blk_image *image, const struct blk_confi
 	uint8_t start[BLK_FORMAT_BYTES];
 	const char *name;
 
-	if (pread(image->fd, start, sizeof(start), 0) != (ssize_t)sizeof(start))
+	if (config->container ||
+		pread(image->fd, start, sizeof(start), 0) != (ssize_t)sizeof(start))
 		return;
 	name = blk_format_look(start);
-	if (name)
+	if (name && !strcmp(name, "qcow2"))
+		log_msg(config->log, LOG_WARN,
+			"%s looks like a qcow2 image, but is used as raw; if it is one, add "
+			"format=qcow2",
+			config->path);
+	else if (name)
 		log_msg(config->log, LOG_WARN,
 			"%s looks like a %s image, but is used as raw; to convert it: qemu-img "
 			"convert -O raw %s disk.img",
@@ -240,7 +247,7 @@ static int check_size(struct blk_image *image, const struct blk_config *config, 
 		return error_set(err, -EINVAL,
 			"%s is empty or smaller than a sector; truncate -s 1G would give it a size",
 			config->path);
-	if (usable != size)
+	if (usable != size && !config->container)
 		log_msg(config->log, LOG_WARN,
 			"%s: the last %llu bytes are not a whole sector, and not part of the disk",
 			config->path, (unsigned long long)(size - usable));

@@ -24,6 +24,15 @@ struct blk_image {
 	_Atomic uint64_t tail;
 };
 
+/* Of an open raw back end, for a format above it. */
+struct blk_image *blk_raw_image(struct blk *raw);
+
+/*
+ * Makes its file that long, which is a multiple of all block sizes: for a format that knows how
+ * long the file is. 0 or -errno; nobody is told. One at a time, any thread.
+ */
+int blk_raw_extend(struct blk *raw, uint64_t size);
+
 /* Also sets info. Returns 0 or -errno with err set. */
 int blk_image_open(struct blk_image *image, const struct blk_config *config, struct blk_info *info,
 	struct error *err);

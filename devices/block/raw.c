@@ -59,6 +59,22 @@ static struct blk_raw *to_raw(struct blk *blk)
 	return container_of(blk, struct blk_raw, blk);
 }
 
+struct blk_image *blk_raw_image(struct blk *raw)
+{
+	return &to_raw(raw)->image;
+}
+
+int blk_raw_extend(struct blk *blk, uint64_t size)
+{
+	struct blk_raw *raw = to_raw(blk);
+
+	if (ftruncate(raw->image.fd, (off_t)size) < 0)
+		return -errno;
+	atomic_store(&raw->image.tail, size);
+	atomic_store(&raw->capacity, size);
+	return 0;
+}
+
 static void on_event(void *opaque, uint32_t events)
 {
 	struct blk_raw *raw = opaque;

@@ -58,10 +58,24 @@ static int set_aio(void *opaque, const char *value, struct error *err)
 
 static int set_format(void *opaque, const char *value, struct error *err)
 {
-	static const char *const words[] = {"raw", NULL};
+	struct disk_config *disk = opaque;
+	static const char *const words[] = {"raw", "qcow2", NULL};
+	int r = config_parse_word("--disk: format", value, words, err);
 
-	(void)opaque;
-	return MIN(config_parse_word("--disk: format", value, words, err), 0);
+	if (r >= 0)
+		disk->format = r ? DISK_QCOW2 : DISK_RAW;
+	return MIN(r, 0);
+}
+
+static int set_backing(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+	static const char *const words[] = {"no", "yes", NULL};
+	int r = config_parse_word("--disk: backing", value, words, err);
+
+	if (r >= 0)
+		disk->backing = r;
+	return MIN(r, 0);
 }
 
 static int set_serial(void *opaque, const char *value, struct error *err)
@@ -99,6 +113,7 @@ static const struct config_key disk_keys[] = {
 	{"cache", true, set_cache},
 	{"aio", true, set_aio},
 	{"format", true, set_format},
+	{"backing", true, set_backing},
 	{"serial", true, set_serial},
 	{"id", true, set_id},
 	{"queues", true, set_queues},

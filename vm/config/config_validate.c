@@ -202,6 +202,12 @@ static int check_disks(const struct config *config, struct error *err)
 					"can share a file",
 					config->disks[i].path);
 	for (unsigned int i = 0; i < config->num_disks; i++)
+		if (config->disks[i].backing && config->disks[i].format == DISK_RAW)
+			return error_set(err, -EINVAL,
+				"--disk: '%s': backing=yes goes with format=qcow2: a raw image has no "
+				"backing file",
+				config->disks[i].path);
+	for (unsigned int i = 0; i < config->num_disks; i++)
 		if (config->disks[i].aio == BLK_AIO_NATIVE &&
 			config->disks[i].cache != BLK_CACHE_NONE)
 			return error_set(err, -EINVAL,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/block/blk.h"
 #include "vm/core/clock.h"
@@ -62,19 +63,47 @@ static int open_thread(struct disks *disks, unsigned int i, struct error *err)
 	return disks->started ? io_thread_resume(at->thread, err) : 0;
 }
 
+/*
+ * A raw image is never looked into to find out what it is: a guest can write there what it likes.
+ * A name that ends in .qcow2 is a person's word; what is behind it has to agree.
+ */
+static int choose_format(
+	const struct disk_config *config, const int *fds, bool *qcow2, struct error *err)
+{
+	static const char suffix[] = ".qcow2";
+	const size_t len = strlen(config->path), end = sizeof(suffix) - 1;
+
+	*qcow2 = config->format == DISK_QCOW2;
+	if (config->format != DISK_AUTO || len <= end || strcmp(config->path + len - end, suffix))
+		return 0;
+	*qcow2 = blk_qcow2_looks(config->path, fds ? fds[0] : -1);
+	if (*qcow2)
+		return 0;
+	if (!fds && access(config->path, R_OK) < 0)
+		return error_set_errno(err, -errno, "%s", config->path);
+	return error_set(err, -EINVAL,
+		"%s is not a qcow2 image, as its name says; if it is a raw one, add format=raw",
+		config->path);
+}
+
 static int open_blk(struct disks *disks, const struct disk_config *config, const int *fds,
 	struct blk **ret, struct error *err)
 {
+	bool qcow2;
+	int rc = choose_format(config, fds, &qcow2, err);
 	const struct blk_config blk = {
 		.path = config->path,
 		.fds = fds,
 		.read_only = config->read_only,
+		.backing = config->backing,
 		.cache = config->cache,
 		.aio = config->aio,
 		.log = disks->log,
 	};
 
-	return blk_raw_create(&blk, ret, err);
+	if (rc)
+		return rc;
+	return qcow2 ? blk_qcow2_create(&blk, ret, err) : blk_raw_create(&blk, ret, err);
 }
 
 int disks_find(const struct disks *disks, const char *id)
@@ -286,7 +315,11 @@ int disks_resize(struct disks *disks, unsigned int i, uint64_t size, struct erro
 	if (rc == -EINVAL)
 		return error_set(err, rc, "%s: a disk can be made larger, not smaller", path);
 	if (rc == -ENOTSUP)
-		return error_set(err, rc, "%s: a device has the size that it has", path);
+		return error_set(err, rc,
+			"%s: a device has the size that it has, and so have a qcow2 image whose "
+			"backing "
+			"file is larger, and one of version 2 with snapshots",
+			path);
 	if (rc < 0)
 		return error_set_errno(err, rc, "%s", path);
 	if (blk_capacity(disk->blk) != was)

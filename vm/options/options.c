@@ -230,12 +230,13 @@ static const struct option_spec options[] = {
 		.repeatable = true,
 		.verbs = RUN,
 		.group = GROUP_DEVICES,
-		.brief = "a disk: a raw image or a block device",
+		.brief = "a disk: a raw or qcow2 image or a block device",
 		.more = "; up to 32, in the guest /dev/vda and so on. Options, separated by "
 			"commas: ro; cache=none (default), writeback, writethrough or unsafe; "
 			"aio=native or threads; serial=TEXT; queues=N; iothread (a thread of its "
-			"own); format=raw; id=WORD (for `bantam disk`); bandwidth=SIZE and iops=N, "
-			"limits of bytes and requests "
+			"own); format=raw or qcow2 (default: by the name); backing=yes (open what "
+			"a qcow2 image is based on); id=WORD (for `bantam disk`); bandwidth=SIZE "
+			"and iops=N, limits of bytes and requests "
 			"per second, each with -burst=N (at once) and -once=N (at the start). "
 			"Write "
 			"a comma in the name twice"},

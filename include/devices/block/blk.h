@@ -172,6 +172,8 @@ struct blk_config {
 	 */
 	const int *fds;
 	bool read_only;
+	bool container; /* its bytes are not the disk's: nothing is said of how they look */
+	bool backing;	/* of a format that has such names: the files that it is based on are opened */
 	enum blk_cache cache;
 	enum blk_aio aio;
 	struct log *log;	   /* outlives the disk */
@@ -188,6 +190,19 @@ struct blk_config {
  * config is not needed afterwards.
  */
 int blk_raw_create(const struct blk_config *config, struct blk **ret, struct error *err);
+
+/*
+ * A qcow2 image of version 2 or 3, by way of the raw back end: what that says of locks, caches and
+ * threads holds for the file. What is not supported is refused by name, so is a backing file unless
+ * config->backing allows it; those are opened read-only, 15 at most. See devices/block/qcow2/.
+ */
+int blk_qcow2_create(const struct blk_config *config, struct blk **ret, struct error *err);
+
+/*
+ * Whether the file, or what the descriptor is open for if that is not -1, begins like a qcow2
+ * image; false for what cannot be read.
+ */
+bool blk_qcow2_looks(const char *path, int fd);
 
 /*
  * A disk like that one which is not there any more: every request fails with -EIO, at once.

@@ -53,8 +53,13 @@ struct serial_config {
 	const char *path; /* SERIAL_FILE, SERIAL_UNIX */
 };
 
+/* AUTO: qcow2 where the name ends in .qcow2 and the file agrees, raw where it does not end so. */
+enum disk_format { DISK_AUTO, DISK_RAW, DISK_QCOW2 };
+
 struct disk_config {
 	const char *path;
+	enum disk_format format;
+	bool backing; /* a qcow2 image may name what it is based on */
 	bool read_only;
 	enum blk_cache cache;
 	enum blk_aio aio;

@@ -17,7 +17,10 @@ static const struct {
 	struct disk_config disk;
 } disks[] = {
 	{"a.img", "a.img", {0}},
-	{"a.img,format=raw", "a.img", {0}},
+	{"a.img,format=raw", "a.img", {.format = DISK_RAW}},
+	{"a.img,format=qcow2", "a.img", {.format = DISK_QCOW2}},
+	{"a.qcow2,backing=yes", "a.qcow2", {.backing = true}},
+	{"a.qcow2,backing=yes,backing=no", "a.qcow2", {0}},
 	{"a.img,ro", "a.img", {.read_only = true}},
 	{"a.img,iothread", "a.img", {.iothread = true}},
 	{"a.img,cache=none", "a.img", {.cache = BLK_CACHE_NONE}},
@@ -35,6 +38,7 @@ static const struct {
 	{"a.img,serial=12345678901234567890", "a.img", {.serial = "12345678901234567890"}},
 	{"/dev/sdb,serial=a=b,ro,cache=unsafe,aio=threads,queues=3,iothread,format=raw", "/dev/sdb",
 		{.read_only = true,
+			.format = DISK_RAW,
 			.cache = BLK_CACHE_UNSAFE,
 			.aio = BLK_AIO_THREADS,
 			.serial = "a=b",
@@ -58,6 +62,8 @@ static const struct {
 static void assert_disk(const struct disk_config *is, const struct disk_config *want)
 {
 	assert_int_equal(is->read_only, want->read_only);
+	assert_int_equal(is->format, want->format);
+	assert_int_equal(is->backing, want->backing);
 	assert_int_equal(is->cache, want->cache);
 	assert_int_equal(is->aio, want->aio);
 	assert_int_equal(is->queues, want->queues ? want->queues : 1);
@@ -296,7 +302,10 @@ static const struct {
 	{"-d a,cache=write-back", "(did you mean writeback?)"},
 	{"-d a,aio", "--disk: aio needs a value"},
 	{"-d a,aio=io_uring", "--disk: aio: 'io_uring' is not one of native, threads"},
-	{"-d a,format=qcow2", "--disk: format: 'qcow2' is not one of raw"},
+	{"-d a,format=vmdk", "--disk: format: 'vmdk' is not one of raw, qcow2"},
+	{"-d a,backing", "--disk: backing needs a value"},
+	{"-d a,backing=b", "--disk: backing: 'b' is not one of no, yes"},
+	{"-d a,format=raw,backing=yes", "'a': backing=yes goes with format=qcow2"},
 	{"-d a,format", "--disk: format needs a value"},
 	{"-d a,serial=", "--disk: serial needs a value"},
 	{"-d a,serial=123456789012345678901", "serial: '123456789012345678901' is longer than 20"},
