@@ -65,6 +65,15 @@ def test_life(bantam: Bantam) -> None:
     assert bantam.command("logs", "web").returncode == NO_VM
 
 
+def test_messages_of_the_start(bantam: Bantam) -> None:
+    """What the caller was told is in the VM's log, too."""
+    run = bantam.run("echo.long", "--detach", "--name", "web", "-v")
+    told = run.stderr.decode()
+    assert (run.returncode, run.stdout) == (OK, b"web\n"), told
+    assert "bantam: web: debug: " in told
+    assert verb(bantam, "logs", "web").startswith(told)
+
+
 def test_made_up_name(bantam: Bantam) -> None:
     name = detach(bantam)
     assert name.startswith("vm")
