@@ -319,6 +319,15 @@ def test_denial(bantam: Bantam) -> None:
     assert bantam.command("ps", "-q").stdout == b""
 
 
+def test_signal_of_a_denial(bantam: Bantam) -> None:
+    """One that a person sends tells of no system call."""
+    with bantam.start("echo.long", "--name", "box") as running:
+        running.expect(b"ready\n")
+        running.process.send_signal(signal.SIGSYS)
+        assert running.status() == 128 + signal.SIGSYS
+        assert running.stderr() == ""
+
+
 def test_off(bantam: Bantam) -> None:
     with bantam.start("echo.long", "--sandbox", "off") as running:
         running.expect(b"ready\n")

@@ -103,7 +103,9 @@ static void on_sigsys(int signal, siginfo_t *info, void *context)
 	struct termios modes;
 	size_t len;
 
-	(void)signal;
+	/* Somebody's kill(1), which says nothing of a call */
+	if (info->si_code <= 0)
+		_exit(EXIT_SIGNAL_BASE + signal);
 	len = denial_text(text, sizeof(text) - 2,
 		confine_class_name((enum confine_class)info->si_errno), info->si_syscall, args);
 	if (tcgetattr(STDERR_FILENO, &modes) == 0 && !(modes.c_oflag & OPOST))
