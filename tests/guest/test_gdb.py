@@ -148,3 +148,9 @@ def test_many_breaks_under_load(vm: Start, sock: Path) -> None:
         client.ok(b"D")
     assert guest.run("echo alive") == "alive\n"
     assert guest.run(f"dmesg | grep -E '{COMPLAINTS}'") == ""
+
+
+def test_early_messages(vm: Start) -> None:
+    """All of them, and the first of them before there is a console."""
+    guest = vm("--earlycon", quiet=False)
+    guest.expect(rb"Linux version .*bootconsole \[earlyser0\] enabled.*console \[ttyS0\] enabled")

@@ -182,7 +182,7 @@ static int check_file(const struct client_args *args, struct error *err)
 
 static int attach(const struct client_args *args, struct client *client)
 {
-	struct meeting meeting;
+	struct meeting meeting = {.fd = -1};
 	struct error err = {""};
 	json_t *result;
 	int rc = client_call(client, "gdb-info", NULL, &result, &err);

@@ -300,6 +300,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_INITRD] = config_set_initrd,
 	[OPT_CMDLINE] = config_set_cmdline,
 	[OPT_NO_DEFAULT_CMDLINE] = config_set_no_default_cmdline,
+	[OPT_EARLYCON] = config_set_earlycon,
 	[OPT_BOOT] = config_set_boot,
 	[OPT_KASLR] = config_set_kaslr,
 	[OPT_NO_KERNEL_CACHE] = config_set_no_kernel_cache,

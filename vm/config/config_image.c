@@ -44,6 +44,19 @@ int config_set_no_default_cmdline(struct config *config, const char *value, stru
 	return 0;
 }
 
+/*
+ * earlyprintk= is older than earlycon= (which x86 has had since 2.6.22 in other words), the code
+ * that unpacks the kernel knows it too, and the real console takes over from it.
+ */
+int config_set_earlycon(struct config *config, const char *value, struct error *err)
+{
+	(void)value;
+	if (config->earlycon)
+		return 0;
+	config->earlycon = true;
+	return config_set_cmdline(config, "earlyprintk=ttyS0,115200 ignore_loglevel", err);
+}
+
 int config_set_boot(struct config *config, const char *value, struct error *err)
 {
 	int r = config_parse_choice(OPT_BOOT, value, err);

@@ -21,6 +21,7 @@ int config_set_kernel(struct config *config, const char *value, struct error *er
 int config_set_initrd(struct config *config, const char *value, struct error *err);
 int config_set_cmdline(struct config *config, const char *value, struct error *err);
 int config_set_no_default_cmdline(struct config *config, const char *value, struct error *err);
+int config_set_earlycon(struct config *config, const char *value, struct error *err);
 int config_set_boot(struct config *config, const char *value, struct error *err);
 int config_set_kaslr(struct config *config, const char *value, struct error *err);
 int config_set_no_kernel_cache(struct config *config, const char *value, struct error *err);

@@ -20,6 +20,7 @@ static int check_flat(const struct config *config, struct error *err)
 		[ENTRY_REAL] = MiB, [ENTRY_PROTECTED] = 4 * GiB, [ENTRY_LONG] = 4 * GiB};
 	const char *other = config->kernel		? "a kernel"
 			    : config->num_initrds	? "--initrd"
+			    : config->earlycon		? "--earlycon"
 			    : *config->cmdline		? "--cmdline"
 			    : !config->default_cmdline	? "--no-default-cmdline"
 			    : config->boot != BOOT_AUTO ? "--boot"
@@ -138,6 +139,10 @@ static int check_serial(const struct config *config, struct error *err)
 					i + 1, ports[i].path);
 		}
 	}
+	if (config->earlycon && ports[0].kind == SERIAL_NONE)
+		return error_set(err, -EINVAL,
+			"--earlycon: there is no first serial port; add --serial file:PATH or "
+			"another one");
 	return 0;
 }
 

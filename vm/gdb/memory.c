@@ -50,10 +50,10 @@ void gdb_on_get_register(struct gdb *gdb, const char *args)
 	struct gdb_registers regs;
 	uint64_t number;
 
-	if (!gdb_take_number(&args, &number) || *args)
+	if (!gdb_take_number(&args, &number) || *args || number >= gdb_num_registers())
 		gdb_error(gdb, -EINVAL);
-	else if (get(gdb, &regs) && !gdb_put_register(&gdb->out, &regs, number))
-		gdb_error(gdb, -EINVAL);
+	else if (get(gdb, &regs))
+		gdb_put_register(&gdb->out, &regs, number);
 }
 
 void gdb_on_set_register(struct gdb *gdb, const char *args)

@@ -134,6 +134,7 @@ struct config {
 	unsigned int num_initrds;
 	const char *cmdline; /* the user's own words, "" by default */
 	bool default_cmdline;
+	bool earlycon; /* its words are among cmdline's */
 	enum loader_boot boot;
 	bool kaslr;
 	bool kernel_cache;
@@ -174,11 +175,11 @@ struct config {
 	bool dry_run;	    /* do not start it */
 	bool detach;	    /* from its caller, once it runs */
 	enum sandbox_mode sandbox;
-	const char *user;     /* whom to become, NULL for none */
-	const char *events;   /* a file, or the number of a descriptor; NULL: none */
-	int events_fd;	      /* that number, or -1 */
-	const char *metrics;  /* a file; NULL: none */
-	uint64_t metrics_ms;  /* how often */
+	const char *user;    /* whom to become, NULL for none */
+	const char *events;  /* a file, or the number of a descriptor; NULL: none */
+	int events_fd;	     /* that number, or -1 */
+	const char *metrics; /* a file; NULL: none */
+	uint64_t metrics_ms; /* how often */
 	struct gdb_where gdb;
 	const char *dump_dtb; /* where its device tree goes, instead of a description */
 	unsigned int verbose;

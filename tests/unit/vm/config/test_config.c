@@ -369,6 +369,24 @@ static void other_verbs(void **state)
 	config_destroy(&config);
 }
 
+static void early_messages(void **state)
+{
+	static const char words[] = "earlyprintk=ttyS0,115200 ignore_loglevel";
+	struct config_line line;
+	struct config config;
+
+	(void)state;
+	config_line_ok(&config, &line, "bzImage --earlycon -a quiet --earlycon");
+	assert_memory_equal(config.cmdline, words, sizeof(words) - 1);
+	assert_string_equal(config.cmdline + sizeof(words) - 1, " quiet");
+	config_destroy(&config);
+	config_line_ok(&config, &line, "bzImage --earlycon --no-default-cmdline");
+	assert_string_equal(config.cmdline, words);
+	config_destroy(&config);
+	config_line_refused("bzImage --earlycon --console virtio", "no first serial port");
+	config_line_refused("--flat a --earlycon", "--earlycon does not go with it");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +399,7 @@ int main(void)
 		cmocka_unit_test(long_socket_path),
 		cmocka_unit_test(help_asked),
 		cmocka_unit_test(other_verbs),
+		cmocka_unit_test(early_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
