@@ -167,6 +167,9 @@ def attempts(pid: int) -> dict[str, tuple[int | bytes, ...]]:
         "kill of all": (62, -1, 0),
         "tgkill of another process": (234, os.getpid(), os.getpid(), 0),
         "tkill": (200, os.getpid(), 0),
+        "a signal by a file to another process": (72, 3, 8, os.getpid()),
+        "which signal": (72, 3, 10, 9),
+        "socket of SCTP": (41, 2, 1, 132),
         "rt_sigqueueinfo": (129, os.getpid(), 0, 0),
         "bpf": (321, 0, 0, 0),
         "perf_event_open": (298, 0, 0, -1, -1, 0),
@@ -291,6 +294,8 @@ def test_network_helper(bantam: Bantam) -> None:
                 result = None if what.startswith(may) else thread.call(*call)
                 if not refused(result):
                     got_through.append((what, result))
+            # Without O_NONBLOCK, the VM's next signal could wait for this process.
+            assert refused(thread.call(72, 6, 4, os.O_RDWR))
             assert got_through == []
             thread.before.rip -= 2
             thread.before.rax, thread.before.orig_rax = 101, 0xFFFFFFFFFFFFFFFF

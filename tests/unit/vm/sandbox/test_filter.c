@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <sys/syscall.h>
 
@@ -219,6 +220,33 @@ static void test_without_directories(void **state)
 		}
 }
 
+/*
+ * A file can be told to send any signal to any process, and kill(2)'s filter is not asked then; and
+ * who makes an eventfd block that he shares can hold up the other one.
+ */
+static void test_fcntl(void **state)
+{
+	const int denied[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE, F_NOTIFY, F_ADD_SEALS};
+	const int flags[] = {0, O_RDWR, O_NONBLOCK | O_ASYNC};
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_SIZE(classes); c++)
+		for (size_t i = 0; i < ARRAY_SIZE(denied); i++) {
+			const struct seccomp_data data = {.nr = SYS_fcntl,
+				.arch = AUDIT_ARCH_X86_64,
+				.args = {3, (uint64_t)denied[i], 9}};
+
+			assert_int_equal(run(classes[c].what, &all_there, &data), SECCOMP_RET_TRAP);
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		const struct seccomp_data data = {.nr = SYS_fcntl,
+			.arch = AUDIT_ARCH_X86_64,
+			.args = {6, F_SETFL, (uint64_t)flags[i]}};
+
+		assert_int_equal(run(CONFINE_NET_HELPER, &all_there, &data), SECCOMP_RET_TRAP);
+	}
+}
+
 static uint32_t whole(enum confine_class what, int log, int nr)
 {
 	const struct filter_values values = {.pid = PID, .log = log};
@@ -288,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_base_has_all),
 		cmocka_unit_test(test_the_rest),
 		cmocka_unit_test(test_without_directories),
+		cmocka_unit_test(test_fcntl),
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_denial),
