@@ -66,8 +66,9 @@ static void info(struct monitor *m)
 	struct machine_kernel kernel;
 	char line[128];
 
-	gdb_say(gdb->stub, "VM %s, boot %u, %u vCPUs, %llu MiB\n", gdb->vm->registry.name,
-		gdb->vm->boots, gdb->vm->config->cpus, LLU(gdb->vm->config->memory / MiB));
+	gdb_say(gdb->stub, "VM %s, boot %u, %u vCPU%s, %llu MiB\n", gdb->vm->registry.name,
+		gdb->vm->boots, gdb->vm->config->cpus, gdb->vm->config->cpus == 1 ? "" : "s",
+		LLU(gdb->vm->config->memory / MiB));
 	if (gdb->vm->paused)
 		gdb_say(gdb->stub, "paused: it goes on when it is resumed, too\n");
 	if (!machine_kernel(gdb->vm->machine, &kernel)) {

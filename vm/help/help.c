@@ -20,7 +20,8 @@ enum { WIDTH = 80, OPTION_COLUMN = 28, WORD_COLUMN = 22 };
 static const char *const exit_codes[] = {
 	[EXIT_POWEROFF] = "the guest powered off, or halted for good",
 	[EXIT_HOST] = "the host failed: KVM, memory or a file",
-	[EXIT_USAGE] = "bad usage, a disk that cannot be opened, or an image that cannot be booted",
+	[EXIT_USAGE] = "bad usage, a disk or network that cannot be opened, or an image that "
+		       "cannot be booted",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
 	[EXIT_PANIC] = "the guest panicked, or ended five times in a row before user space",
 	[EXIT_KVM_INTERNAL] = "KVM could not continue (internal error)",
@@ -152,6 +153,7 @@ static void print_run_notes(FILE *out)
 	fputs("\nExit status:\n", out);
 	for (enum exit_code i = 0; i <= EXIT_QUIT; i++)
 		print_exit_code(out, i, exit_code_text(i));
+	print_exit_code(out, EXIT_DENIED, exit_code_text(EXIT_DENIED));
 	item(out, "128+N", 9, "ended by signal N");
 }
 

@@ -523,8 +523,9 @@ static const struct verb_spec verbs[] = {
 	[VERB_DOCTOR] = {.name = "doctor",
 		.brief = "check whether this host can run guests",
 		.text = "Checks the KVM device, its version and capabilities, and runs and times "
-			"small guests up to 64-bit mode. Exits with 0 if this host can boot Linux "
-			"guests, with 1 if not."},
+			"small guests up to 64-bit mode; tries which layers of the sandbox this "
+			"host gives you. Exits with 0 if this host can boot Linux guests, with 1 "
+			"if not."},
 	[VERB_PS] = {.name = "ps",
 		.brief = "list running VMs",
 		.text = "Lists this user's running VMs: name, process ID, state, uptime, virtual "
@@ -637,8 +638,7 @@ static const struct verb_spec verbs[] = {
 		.brief = "debug a guest with gdb",
 		.text = "Stops the VM and starts gdb on it, with the arguments behind --. Its "
 			"virtual CPUs are threads, and `monitor help` lists what else there is. "
-			"When "
-			"gdb ends, the guest goes on."},
+			"When gdb ends, the guest goes on, and the exit status is gdb's."},
 	[VERB_LOGS] = {.name = "logs",
 		.operand = "NAME",
 		.operand_vm = true,
