@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -133,7 +135,23 @@ def test_doctor_without_kvm(command: Bantam) -> None:
     assert result.returncode == HOST
     assert b"/nonexistent/kvm" in result.stdout
     assert b"nested: this host is " in result.stdout
+    assert b"sandbox: seccomp" in result.stdout
     assert b"This host cannot run guests." in result.stdout
+
+
+@pytest.mark.parametrize("mode, hint", [(0o060, b"usermod -aG kvm"), (0o000, b"chmod 660")])
+def test_doctor_denied(command: Bantam, tmp_path: Path, mode: int, hint: bytes) -> None:
+    """What helps depends on who may open the device; the host's own host has no part in it."""
+    device = tmp_path / "kvm"
+    device.touch()
+    device.chmod(mode)
+    argv = [command.binary, "doctor", "--kvm", str(device)]
+    if os.geteuid() == 0:
+        argv = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--", *argv]
+    result = subprocess.run(argv, capture_output=True, check=False)
+    assert result.returncode == HOST
+    assert b"kvm: permission denied; " in result.stdout and hint in result.stdout
+    assert b"its own host has to" not in result.stdout
 
 
 def test_doctor(bantam: Bantam) -> None:

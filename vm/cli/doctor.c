@@ -254,6 +254,17 @@ static void print_nested(bool opens)
 	printf("%s\n", line);
 }
 
+/* The kernel's words for it are few. */
+static const char *sandbox_hint(const struct sandbox_result results[], enum sandbox_layer layer)
+{
+	if (layer == SANDBOX_NAMESPACES)
+		return "; denied in chroots and many containers, by user.max_user_namespaces=0 or "
+		       "kernel.unprivileged_userns_clone=0";
+	if (layer == SANDBOX_ROOT && results[SANDBOX_NAMESPACES].there)
+		return "; may be kernel.apparmor_restrict_unprivileged_userns=1";
+	return "";
+}
+
 static void print_sandbox(void)
 {
 	struct sandbox_result results[NUM_SANDBOX_LAYERS];
@@ -267,8 +278,9 @@ static void print_sandbox(void)
 		const struct sandbox_result *result = &results[i];
 		const char *why = result->there ? result->text : strerror(-result->error);
 
-		printf("  %s   sandbox: %s%s%s\n", result->there ? "ok" : "--",
-			sandbox_layer_name(i), *why ? ": " : "", why);
+		printf("  %s   sandbox: %s%s%s%s\n", result->there ? "ok" : "--",
+			sandbox_layer_name(i), *why ? ": " : "", why,
+			result->there ? "" : sandbox_hint(results, i));
 	}
 }
 
@@ -279,11 +291,15 @@ static int examine(const struct config *config)
 	struct error err = {""};
 	struct kvm_host *host;
 	bool verbose = config->verbose, good;
+	int rc;
 
 	printf("bantam doctor: can this host run guests?\n");
-	if (kvm_host_open(config->kvm_device, &host, &err) < 0) {
+	rc = kvm_host_open(config->kvm_device, &host, &err);
+	if (rc < 0) {
 		printf("  no   %s\n", err.text);
-		print_nested(false);
+		/* Where it is there for others, nobody has to allow it. */
+		print_nested(rc == -EACCES || rc == -EPERM);
+		print_sandbox();
 		printf("This host cannot run guests.\n");
 		return EXIT_HOST;
 	}

@@ -7,6 +7,7 @@
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vm/core/counter.h"
@@ -53,6 +54,22 @@ static const struct capability {
 	{"KVM_CAP_COALESCED_PIO", KVM_CAP_COALESCED_PIO, false},
 };
 
+/* Some hosts, containers above all, give the device to root alone. */
+static int denied(const char *path, int rc, struct error *err)
+{
+	const mode_t group = S_IRGRP | S_IWGRP;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & group) != group)
+		return error_set(err, rc,
+			"%s: permission denied; its group has no access either: as root, chgrp kvm "
+			"and chmod 660 it",
+			path);
+	return error_set(err, rc,
+		"%s: permission denied; join its group (usermod -aG kvm $USER, then log in again)",
+		path);
+}
+
 static int open_failed(const char *path, int rc, struct error *err)
 {
 	switch (rc) {
@@ -63,10 +80,7 @@ static int open_failed(const char *path, int rc, struct error *err)
 			path);
 	case -EACCES:
 	case -EPERM:
-		return error_set(err, rc,
-			"%s: permission denied; join its group (usermod -aG kvm $USER, then log in "
-			"again)",
-			path);
+		return denied(path, rc, err);
 	default:
 		return error_set_errno(err, rc, "%s: cannot be opened", path);
 	}
