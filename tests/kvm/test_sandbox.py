@@ -408,7 +408,8 @@ def test_user_network_later(bantam: Bantam) -> None:
         (["--user", "1000:1000x"], "numbers are of the form UID:GID"),
         (["--user", "4294967295:1"], "numbers are of the form UID:GID"),
         (["--user", "1:18446744073709551617"], "numbers are of the form UID:GID"),
-        (["--user", "nobody", "--sandbox", "off"], "not without the sandbox"),
+        (["--user", "nobody", "--sandbox", "off"], "goes with --sandbox on or strict"),
+        (["--user", "nobody", "--sandbox", "log"], "goes with --sandbox on or strict"),
         (["--sandbox", "maybe"], "not one of on, strict, log, off"),
     ],
 )
@@ -451,6 +452,12 @@ def test_ordinary_user(bantam: Bantam, tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(run_dir)}
     if subprocess.run([*other, "test", "-x", bantam.binary], check=False).returncode:
         pytest.skip("the binary is out of that user's reach")
+    # Of the numbers both have to be his.
+    run = subprocess.run(
+        [*argv, "--user", "61235:61236"], env=environment, check=False, capture_output=True,
+        stdin=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == USAGE and b"take another group" in run.stderr
     with Running(argv, bantam.scratch, env=environment) as running:
         running.expect(b"ready")
         deadline = time.monotonic() + 10

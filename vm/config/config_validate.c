@@ -209,7 +209,8 @@ static int check_disks(const struct config *config, struct error *err)
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		if (config->disks[i].backing && config->disks[i].format == DISK_RAW)
 			return error_set(err, -EINVAL,
-				"--disk: '%s': backing=yes goes with format=qcow2: a raw image has no "
+				"--disk: '%s': backing=yes goes with format=qcow2: a raw image has "
+				"no "
 				"backing file",
 				config->disks[i].path);
 	for (unsigned int i = 0; i < config->num_disks; i++)
@@ -370,6 +371,7 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_exit_port(config, err);
 	r = r ? r : check_detach(config, err);
 	if (!r && config->user && config->sandbox >= SANDBOX_LOG)
-		r = error_set(err, -EINVAL, "--user %s: not without the sandbox", config->user);
+		r = error_set(
+			err, -EINVAL, "--user %s: goes with --sandbox on or strict", config->user);
 	return r ? r : check_serial(config, err);
 }

@@ -44,6 +44,19 @@ static const char *const layer_names[NUM_SANDBOX_LAYERS] = {
 	[SANDBOX_SECCOMP] = "seccomp",
 };
 
+/* "This host gives no ..." */
+static const char *missing_name(enum sandbox_layer layer)
+{
+	switch (layer) {
+	case SANDBOX_USER:
+		return "user other than root";
+	case SANDBOX_RIGHTS:
+		return "way to give up all rights";
+	default:
+		return layer_names[layer];
+	}
+}
+
 const char *sandbox_layer_name(enum sandbox_layer layer)
 {
 	return layer_names[layer];
@@ -238,12 +251,12 @@ static int judge(struct sandbox *sandbox, struct error *err)
 	if (sandbox->config.mode == SANDBOX_STRICT)
 		return error_set_errno(err, missing->error,
 			"--sandbox strict: this host gives no %s; `bantam doctor` says more",
-			layer_names[layer]);
+			missing_name(layer));
 	if (sandbox->helper)
 		return 0;
 	log_msg(sandbox->config.log, LOG_INFO,
 		"the sandbox has no %s on this host (%s); `bantam doctor` says more",
-		layer_names[layer], strerror(-missing->error));
+		missing_name(layer), strerror(-missing->error));
 	return 0;
 }
 

@@ -30,8 +30,9 @@ int user_look_up(struct sandbox *sandbox, struct error *err)
 
 	if (!name || rc)
 		return rc;
-	if (!sandbox->root && ids.uid != getuid())
-		return error_set(err, -EPERM, "--user %s: only root can become another user", name);
+	if (!sandbox->root && (ids.uid != getuid() || ids.gid != getgid()))
+		return error_set(err, -EPERM, "--user %s: only root can become another user%s",
+			name, ids.uid == getuid() ? ", or take another group" : "");
 	if (!sandbox->root)
 		return 0;
 	if (!ids.uid)
