@@ -48,6 +48,7 @@ uses.devices/block    := vm/core
 uses.devices/block/qcow2 := vm/core devices/block
 uses.vm/helper        := vm/core
 uses.devices/net      := vm/core vm/helper
+uses.devices/fs       := vm/core
 uses.devices/net/slirp := vm/core vm/helper devices/net
 uses.devices/pci      := vm/core
 uses.devices/serial   := vm/core devices/char
@@ -58,6 +59,7 @@ uses.virtio           := vm/core virtio/queue
 uses.virtio/transport := vm/core virtio/queue virtio devices/pci
 uses.virtio/balloon   := vm/core virtio/queue virtio
 uses.virtio/blk       := vm/core virtio/queue virtio
+uses.virtio/fs        := vm/core virtio/queue virtio devices/fs
 uses.virtio/console   := vm/core virtio/queue virtio devices/char
 uses.virtio/net       := vm/core vm/helper virtio/queue virtio devices/net
 uses.loader/image     := vm/core
@@ -80,8 +82,8 @@ uses.vm/dump          := vm/core
 uses.vm/sandbox       := vm/core
 uses.vm/gdb           := vm/core
 
-below_machine := vm/core vm/helper $(addprefix devices,/char /block /block/qcow2 /net /net/slirp /pci /serial /time) devices \
-	virtio/queue virtio $(addprefix virtio/,transport balloon blk console net) \
+below_machine := vm/core vm/helper $(addprefix devices,/char /block /block/qcow2 /fs /net /net/slirp /pci /serial /time) devices \
+	virtio/queue virtio $(addprefix virtio/,transport balloon blk console fs net) \
 	$(addprefix loader/,image acpi smbios boot cache unpack fit) loader vm/kvm vcpu/cpuid vcpu vm/options vm/config vm/help
 uses.vm/machine       := $(below_machine)
 uses.vm               := $(below_machine) vm/machine vm/control vm/dump vm/gdb vm/sandbox
@@ -276,7 +278,7 @@ TSAN_BINS := $(patsubst %.c,$(O)/tsan/%,$(filter %test_event_loop.c %test_io_thr
 	%test_chardev_pty.c %test_chardev_unix.c %test_chardev_file.c %test_blk_raw.c %test_blk_queue.c %test_blk_wakeup.c %test_blk_faults.c %test_blk_durability.c %test_qcow2.c \
 	%test_virtqueue.c %test_virtio_queues.c %test_virtio_device.c %test_virtio_hostile.c \
 	%test_virtio_balloon.c %test_virtio_balloon_reporting.c %test_virtio_balloon_stats.c \
-	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_net_threads.c %test_ring.c,$(UNIT_SRCS)))
+	%test_virtio_blk_threads.c %test_virtio_blk_async.c %test_coalesced.c %test_virtio_console_threads.c %test_virtio_fs.c %test_virtio_net_threads.c %test_ring.c,$(UNIT_SRCS)))
 FUZZ_BINS := $(FUZZ_SRCS:%.c=$(O)/fuzz/%)
 
 $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(call archives,asan,$(TESTED))

@@ -120,10 +120,10 @@ void virtio_device_destroy(struct virtio_device *vdev)
 	free(vdev);
 }
 
-/* Of the devices that keep chains, a disk alone is at work on them. */
+/* Of the devices that keep chains, a disk and a directory alone are at work on them. */
 static bool works_on_chains(const struct virtio_device *vdev)
 {
-	return vdev->config.id == VIRTIO_ID_BLOCK;
+	return vdev->config.id == VIRTIO_ID_BLOCK || vdev->config.id == VIRTIO_ID_FS;
 }
 
 void vdev_paused(struct virtio_device *vdev)
