@@ -157,8 +157,8 @@ GEN := $(patsubst loader/acpi/%.asl,$(O)/gen/%.h,$(sort $(wildcard loader/acpi/*
 .SECONDARY: $(GEN)
 
 # Lists of system calls become filters, by a program that runs here and now (tests/tools/make_filters.c).
-FILTERS     := $(addprefix vm/sandbox/lists/,base.list baseuser.list main.list vcpu.list disk.list net.list \
-	user.list dump.list guard.list janitor.list keeper.list nethelper.list)
+FILTERS     := $(addprefix vm/sandbox/lists/,base.list baseuser.list basefs.list baseuserfs.list main.list vcpu.list \
+	disk.list net.list fs.list user.list dump.list guard.list janitor.list keeper.list nethelper.list)
 FILTERS_GEN := $(O)/gen/sandbox_filters.h
 GEN         += $(FILTERS_GEN)
 $(O)/gen/make_filters: tests/tools/make_filters.c tests/tools/filters.awk include/vm/sandbox/slots.h \

@@ -113,6 +113,7 @@ static int create_sandbox(struct vm *vm, int *code, struct error *err)
 	const struct sandbox_config config = {.mode = vm->config->sandbox,
 		.user = vm->config->user,
 		.user_net = has_user_net(vm->config),
+		.shares = vm->config->num_shares > 0,
 		.memory = vm->config->memory,
 		.log = vm->log};
 	int rc = sandbox_create(&config, &vm->sandbox, err);
@@ -188,6 +189,7 @@ static int build(struct vm *vm, int *code, struct error *err)
 		.kaslr_random = vm->kaslr_random,
 		.same_kaslr = vm_gdb_keeps_kaslr(vm),
 		.nets = vm->nets,
+		.shares = vm->shares,
 		.console = vm->console,
 		.ejected = vm_hotplug_ejected,
 		.vcpu_ended = on_vcpu_end,

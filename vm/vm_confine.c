@@ -15,6 +15,7 @@
 #include "vm/core/error.h"
 #include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
+#include "vm/machine/shares.h"
 #include "vm/sandbox/janitor.h"
 #include "vm/sandbox/sandbox.h"
 
@@ -87,6 +88,8 @@ int vm_confine(struct vm *vm, struct error *err)
 		rc = enter(vm, err);
 	if (!rc)
 		rc = disks_start(vm->disks, err);
+	if (!rc)
+		rc = shares_start(vm->shares, err);
 	return rc < 0 ? rc : nets_start(vm->nets, err);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "vm_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -22,6 +23,7 @@
 #include "vm/machine/disks.h"
 #include "vm/machine/machine.h"
 #include "vm/machine/nets.h"
+#include "vm/machine/shares.h"
 #include "vm/sandbox/sandbox.h"
 #include "vm/sigbus.h"
 
@@ -254,6 +256,22 @@ static int code_of(int rc)
 	}
 }
 
+static const struct confine *confine_share(void *opaque, int fd, bool read_only)
+{
+	return sandbox_add_share(opaque, fd, read_only);
+}
+
+static int open_shares(struct vm *vm, struct error *err)
+{
+	const struct shares_config shares = {.config = vm->config,
+		.confined = vm->config->sandbox < SANDBOX_LOG && !vm->config->dry_run,
+		.confine = confine_share,
+		.opaque = vm->sandbox};
+
+	static_assert((int)CONFIG_MAX_SHARES <= (int)SANDBOX_MAX_SHARES, "room for each");
+	return shares_open(&shares, &vm->shares, err);
+}
+
 int vm_host_open(struct vm *vm, int *code, struct error *err)
 {
 	const struct config *config = vm->config;
@@ -286,6 +304,8 @@ int vm_host_open(struct vm *vm, int *code, struct error *err)
 	rc = disks_open(config, vm->log, sandbox_confine(vm->sandbox), &vm->disks, err);
 	if (!rc)
 		rc = nets_open(vm->nets, sandbox_confine(vm->sandbox), err);
+	if (!rc)
+		rc = open_shares(vm, err);
 	if (rc < 0) {
 		*code = code_of(rc);
 		return rc;
@@ -316,6 +336,7 @@ void vm_host_close(struct vm *vm)
 	vm_gdb_close(vm);
 	vm_control_end(vm, "failure", EXIT_HOST);
 	close_chars(vm);
+	shares_close(vm->shares);
 	nets_close(vm->nets);
 	disks_close(vm->disks);
 	if (vm->signals.fd >= 0) {

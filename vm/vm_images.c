@@ -188,8 +188,8 @@ static void warn_of_words(const struct vm *vm)
 	const struct cmdline_hidden *hidden = cmdline_hides(vm->cmdline, config->transport);
 
 	if (hidden && !config->flat &&
-		(config->num_disks || config->num_nets || config->num_ports || config->rng ||
-			config->balloon || config->console == CONSOLE_VIRTIO))
+		(config->num_disks || config->num_nets || config->num_shares || config->num_ports ||
+			config->rng || config->balloon || config->console == CONSOLE_VIRTIO))
 		log_msg(vm->log, LOG_WARN,
 			"%s on the kernel command line hides the guest's virtio devices (disks, "
 			"networks...): %s",

@@ -34,6 +34,7 @@ struct kvm_host;
 struct machine;
 struct nets;
 struct sandbox;
+struct shares;
 struct server;
 struct vm_dump;
 struct vm_gdb;
@@ -64,6 +65,7 @@ struct vm {
 	struct chardev *hub;	  /* one of the above, that `bantam console` reaches, or NULL */
 	struct disks *disks;
 	struct nets *nets;
+	struct shares *shares;
 	struct event_source signals;
 	struct log_limit limit; /* of what is said at each boot */
 	struct machine *machine;

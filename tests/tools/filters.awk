@@ -10,7 +10,7 @@
 # MASK are C expressions without blanks, @NAME a value that is known when the filter is loaded. All
 # tests of a line must hold; of several lines about a call one. What a line with an ERRNO is about
 # fails with that, without a word; without tests it counts only where no other line is about that
-# call. What no line is about is a denial.
+# call, and with tests only where no line without any allows it. What no line is about is a denial.
 
 function fail(text) {
 	printf "%s:%d: %s\n", file, line, text >"/dev/stderr"

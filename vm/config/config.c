@@ -55,6 +55,8 @@ void config_destroy(struct config *config)
 		free(config->disks[i].copy);
 	for (unsigned int i = 0; i < config->num_nets; i++)
 		free(config->nets[i].copy);
+	for (unsigned int i = 0; i < config->num_shares; i++)
+		free(config->shares[i].copy);
 	for (unsigned int i = 0; i < config->num_ports; i++)
 		free(config->ports[i].copy);
 	config_init(config);
@@ -317,6 +319,7 @@ static int (*const setters[])(struct config *config, const char *value, struct e
 	[OPT_SMBIOS] = config_set_smbios,
 	[OPT_DISK] = set_disk,
 	[OPT_NET] = set_net,
+	[OPT_SHARE] = config_set_share,
 	[OPT_SERIAL] = set_serial,
 	[OPT_CONSOLE] = set_console,
 	[OPT_PORT] = set_port,
@@ -348,6 +351,7 @@ static void finish(struct config *config)
 {
 	if (config->serial[0].kind == SERIAL_NONE && config->console == CONSOLE_SERIAL)
 		config->serial[0].kind = SERIAL_STDIO;
+	config_name_shares(config);
 	if (config->flat && config->flat_gpa == FLAT_GPA_UNSET)
 		config->flat_gpa = config->flat_mode == ENTRY_REAL ? flat_gpa_real : flat_gpa_other;
 }

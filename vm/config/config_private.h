@@ -30,7 +30,13 @@ int config_set_dtb(struct config *config, const char *value, struct error *err);
 int config_set_flat(struct config *config, const char *value, struct error *err);
 int config_set_mode(struct config *config, const char *value, struct error *err);
 
-/* ---- config_journal.c and config_gdb.c, likewise ---- */
+/* ---- config_share.c: a setter, what is done after all options, and a check ---- */
+
+int config_set_share(struct config *config, const char *value, struct error *err);
+void config_name_shares(struct config *config);
+int config_check_shares(const struct config *config, struct error *err);
+
+/* ---- config_journal.c and config_gdb.c: setters ---- */
 
 int config_set_events(struct config *config, const char *value, struct error *err);
 int config_set_metrics(struct config *config, const char *value, struct error *err);

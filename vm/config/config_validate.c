@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "config_private.h"
 #include "devices/pci/pci.h"
 #include "vcpu/cpuid/features.h"
-#include "vm/config/config.h"
 #include "vm/core/error.h"
 #include "vm/core/layout.h"
 
@@ -296,9 +296,9 @@ static int check_slots(const struct config *config, struct error *err)
 {
 	const bool pci = config->transport == TRANSPORT_PCI;
 	const unsigned int places = pci ? PCI_MAX_DEVICES - 1 : LAYOUT_VIRTIO_MMIO_MAX;
-	const unsigned int devices = config->num_disks + config->num_nets + config->rng +
-				     config->balloon + (config->console == CONSOLE_VIRTIO) +
-				     (config->num_ports > 0);
+	const unsigned int devices = config->num_disks + config->num_nets + config->num_shares +
+				     config->rng + config->balloon +
+				     (config->console == CONSOLE_VIRTIO) + (config->num_ports > 0);
 
 	if (devices <= places)
 		return 0;
@@ -365,6 +365,7 @@ int config_validate(const struct config *config, struct error *err)
 	r = r ? r : check_disks(config, err);
 	r = r ? r : check_nets(config, err);
 	r = r ? r : check_ids(config, err);
+	r = r ? r : config_check_shares(config, err);
 	r = r ? r : check_ports(config, err);
 	r = r ? r : check_slots(config, err);
 	r = r ? r : check_balloon(config, err);

@@ -69,6 +69,13 @@ static void print_nets(const struct machine *m, FILE *out)
 	}
 }
 
+static void print_shares(const struct config *config, FILE *out)
+{
+	for (unsigned int i = 0; i < config->num_shares; i++)
+		fprintf(out, "  share         %s, %s%s\n", config->shares[i].tag,
+			config->shares[i].path, config->shares[i].read_only ? ", read-only" : "");
+}
+
 void machine_print(const struct machine *m, FILE *out)
 {
 	const struct config *config = m->env.config;
@@ -87,6 +94,7 @@ void machine_print(const struct machine *m, FILE *out)
 	print_guest(m, out);
 	print_virtio(m, out);
 	print_nets(m, out);
+	print_shares(config, out);
 	fprintf(out, "  ports\n");
 	bus_for_each(m->pio, print_region, out);
 	fprintf(out, "  MMIO\n");

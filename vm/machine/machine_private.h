@@ -34,8 +34,8 @@ struct machine_virtio {
 };
 
 enum {
-	/* disks, networks, console, ports, entropy, balloon */
-	MACHINE_MAX_VIRTIO = CONFIG_MAX_DISKS + CONFIG_MAX_NETS + 4,
+	/* disks, networks, shares, console, ports, entropy, balloon */
+	MACHINE_MAX_VIRTIO = CONFIG_MAX_DISKS + CONFIG_MAX_NETS + CONFIG_MAX_SHARES + 4,
 };
 
 struct machine {

@@ -4,8 +4,8 @@
  * interrupts and doorbells pass between guest and kernel without us. Over MMIO each is a block of
  * registers and a wire, shared by eight devices at most, told by ACPI or on the command line.
  *
- * Disks and networks are served by threads of their own (vm/machine/disks.h, vm/machine/nets.h),
- * the others by the main thread.
+ * Disks, networks and shared directories are served by threads of their own (vm/machine/disks.h,
+ * vm/machine/nets.h, vm/machine/shares.h), the others by the main thread.
  */
 #include "machine_private.h"
 
@@ -19,6 +19,7 @@
 #include "virtio/blk/blk.h"
 #include "virtio/console/console.h"
 #include "virtio/device.h"
+#include "virtio/fs/fs.h"
 #include "virtio/net/net.h"
 #include "virtio/rng.h"
 #include "virtio/transport/mmio.h"
@@ -27,6 +28,7 @@
 #include "vm/kvm/kvm.h"
 #include "vm/machine/disks.h"
 #include "vm/machine/nets.h"
+#include "vm/machine/shares.h"
 
 static_assert(LAYOUT_VIRTIO_MMIO_STEP >= VIRTIO_MMIO_SIZE, "and room there");
 static_assert(LAYOUT_VIRTIO_MMIO_MAX <= LAYOUT_IRQ_PCI_N * IRQ_OR_MAX_INPUTS, "and a wire");
@@ -35,6 +37,7 @@ static_assert((int)CONFIG_MAX_NET_QUEUES <= (int)VIRTIO_NET_MAX_PAIRS, "and of t
 static_assert((int)CONFIG_MIN_MTU >= (int)VIRTIO_NET_MIN_MTU, "what passed there passes here");
 static_assert((int)CONFIG_MAX_PORTS <= (int)VIRTIO_CONSOLE_MAX_PORTS, "and of ports");
 static_assert(CONFIG_MAX_PORT_NAME <= (int)VIRTIO_CONSOLE_NAME_MAX, "names are not cut");
+static_assert((int)CONFIG_MAX_TAG <= (int)VIRTIO_FS_TAG_MAX, "nor tags");
 static_assert(CONFIG_MAX_DISK_SERIAL <= (int)VIRTIO_BLK_SERIAL_BYTES, "nor serial numbers");
 
 /* ---- transports ---- */
@@ -303,6 +306,33 @@ static int build_nets(struct machine *m, struct error *err)
 	return 0;
 }
 
+static int build_share(struct machine *m, unsigned int i)
+{
+	const struct virtio_fs_config fs = {
+		.name = m->env.config->shares[i].tag,
+		.tag = m->env.config->shares[i].tag,
+		.mem = m->mem,
+		.loop = shares_loop(m->env.shares, i),
+		.log = m->env.log,
+		.fs = shares_fs(m->env.shares, i),
+	};
+	struct virtio_device *vdev;
+	const int rc = virtio_fs_create(&fs, &vdev);
+
+	return rc < 0 ? rc : add(m, vdev);
+}
+
+static int build_shares(struct machine *m, struct error *err)
+{
+	for (unsigned int i = 0; m->env.shares && i < m->env.config->num_shares; i++) {
+		const int rc = build_share(m, i);
+
+		if (rc < 0)
+			return error_set_errno(err, rc, "share %s", m->env.config->shares[i].path);
+	}
+	return 0;
+}
+
 int machine_build_virtio(struct machine *m, struct error *err)
 {
 	int rc = build_disks(m, err);
@@ -318,8 +348,13 @@ int machine_build_virtio(struct machine *m, struct error *err)
 		rc = build_rng(m);
 	if (!rc)
 		rc = build_balloon(m);
-	if (!rc)
-		rc = name_on_cmdline(m);
+	if (rc < 0)
+		return error_set_errno(err, rc, "virtio devices");
+	/* The last ones, so that they change no other's place. */
+	rc = build_shares(m, err);
+	if (rc < 0)
+		return rc;
+	rc = name_on_cmdline(m);
 	if (rc < 0)
 		return error_set_errno(err, rc, "virtio devices");
 	return nets_resume(m->env.nets, err);

@@ -262,6 +262,18 @@ static const struct option_spec options[] = {
 			"script=PATH, queues=N, "
 			"vhost=on|off, fd=N. Limits: rx-bandwidth=SIZE, tx-bandwidth=SIZE, "
 			"rx-pps=N, tx-pps=N, each with -burst and -once, as for --disk"},
+	[OPT_SHARE] = {.name = "share",
+		.value = "DIR[,...]",
+		.file = true,
+		.repeatable = true,
+		.verbs = RUN,
+		.group = GROUP_DEVICES,
+		.brief = "a directory of the host for the guest",
+		.more = "; up to 16, in the guest `mount -t virtiofs TAG DIR`. Options, separated "
+			"by commas: tag=TAG (default share0 and so on); ro; cache=auto (default), "
+			"always or none; owner=host (default) or root (your files are root's in "
+			"the guest); hide=PATH, not shown; mounts (also what is mounted beneath). "
+			"Write a comma in the name twice"},
 	[OPT_SERIAL] = {.name = "serial",
 		.value = "WHERE",
 		.file = false,

@@ -22,13 +22,16 @@
 
 const char *confine_class_name(enum confine_class what)
 {
-	static const char names[NUM_CONFINE_CLASSES][12] = {
+	static const char names[NUM_CONFINE_CLASSES][16] = {
 		[CONFINE_MAIN] = "main",
 		[CONFINE_MAIN_USER] = "main-user",
+		[CONFINE_MAIN_FS] = "main-fs",
+		[CONFINE_MAIN_USER_FS] = "main-user-fs",
 		[CONFINE_VCPU] = "vcpu",
 		[CONFINE_DISK] = "disk",
 		[CONFINE_NET] = "net",
 		[CONFINE_NET_USER] = "net-user",
+		[CONFINE_FS] = "fs",
 		[CONFINE_DUMP] = "dump",
 		[CONFINE_GUARD] = "guard",
 		[CONFINE_JANITOR] = "janitor",

@@ -33,10 +33,13 @@ static const struct {
 } filters[NUM_CONFINE_CLASSES] = {
 	[CONFINE_MAIN] = PROGRAM(base),
 	[CONFINE_MAIN_USER] = PROGRAM(baseuser),
+	[CONFINE_MAIN_FS] = PROGRAM(basefs),
+	[CONFINE_MAIN_USER_FS] = PROGRAM(baseuserfs),
 	[CONFINE_VCPU] = PROGRAM(vcpu),
 	[CONFINE_DISK] = PROGRAM(disk),
 	[CONFINE_NET] = PROGRAM(net),
 	[CONFINE_NET_USER] = PROGRAM(user),
+	[CONFINE_FS] = PROGRAM(fs),
 	[CONFINE_DUMP] = PROGRAM(dump),
 	[CONFINE_GUARD] = PROGRAM(guard),
 	[CONFINE_JANITOR] = PROGRAM(janitor),
@@ -44,7 +47,7 @@ static const struct {
 	[CONFINE_NET_HELPER] = PROGRAM(nethelper),
 };
 
-_Static_assert(ARRAY_SIZE(filter_baseuser) <= FILTER_MAX && ARRAY_SIZE(filter_base) <= FILTER_MAX,
+_Static_assert(ARRAY_SIZE(filter_baseuserfs) <= FILTER_MAX && ARRAY_SIZE(filter_base) <= FILTER_MAX,
 	"room for the longest one");
 
 static void put_value(struct sock_filter *insn, int value)

@@ -22,8 +22,11 @@ enum {
 	CREATE_VERSION = 1,
 	RULE_PATH_BENEATH = 1,
 
+	FS_EXECUTE = 1 << 0,
 	FS_READ_FILE = 1 << 2,
+	FS_READ_DIR = 1 << 3,
 	FS_REMOVE_FILE = 1 << 5,
+	FS_MAKE_BLOCK = 1 << 11,
 	FS_IOCTL_DEV = 1 << 15,
 	FS_ABI_1 = (1 << 13) - 1,      /* from EXECUTE to MAKE_SYM */
 	FS_ABI_2 = FS_ABI_1 | 1 << 13, /* REFER */
@@ -74,8 +77,11 @@ static long create(const struct sandbox_sys *sys, long abi, bool network, struct
 static long grant(const struct sandbox_sys *sys, int ruleset, const struct ruleset_attr *attr,
 	const struct landlock_grant *what)
 {
-	const uint64_t rights =
-		what->right == LANDLOCK_READ ? FS_READ_FILE | FS_IOCTL_DEV : FS_REMOVE_FILE;
+	static const uint64_t all[] = {[LANDLOCK_READ] = FS_READ_FILE | FS_IOCTL_DEV,
+		[LANDLOCK_REMOVE] = FS_REMOVE_FILE,
+		[LANDLOCK_SERVE] = FS_ABI_3 & ~(FS_EXECUTE | FS_MAKE_BLOCK),
+		[LANDLOCK_SERVE_READ] = FS_READ_FILE | FS_READ_DIR};
+	const uint64_t rights = all[what->right];
 	const struct path_beneath rule = {.allowed = rights & attr->fs, .fd = what->fd};
 
 	if (what->fd < 0)
@@ -84,22 +90,51 @@ static long grant(const struct sandbox_sys *sys, int ruleset, const struct rules
 		sandbox_ptr(&rule));
 }
 
-int landlock_enter(const struct sandbox_sys *sys, const struct landlock_grant *grants,
-	unsigned int num, bool network)
+/* A ruleset's descriptor, or -errno. */
+static long make_rules(const struct sandbox_sys *sys, const struct landlock_grant *grants,
+	unsigned int num, bool network, long *abi)
 {
 	struct ruleset_attr attr;
-	long rc = 0, abi = NEWEST, ruleset = create(sys, abi, network, &attr);
+	long rc = 0, ruleset;
 
+	*abi = NEWEST;
+	ruleset = create(sys, *abi, network, &attr);
 	if (ruleset < 0) {
-		abi = sandbox_call(sys, SYS_landlock_create_ruleset, 0, 0, CREATE_VERSION);
-		ruleset = abi < 1 ? MIN(abi, -EOPNOTSUPP) : create(sys, abi, network, &attr);
+		*abi = sandbox_call(sys, SYS_landlock_create_ruleset, 0, 0, CREATE_VERSION);
+		ruleset = *abi < 1 ? MIN(*abi, -EOPNOTSUPP) : create(sys, *abi, network, &attr);
 	}
 	if (ruleset < 0)
-		return (int)ruleset;
+		return ruleset;
 	for (unsigned int i = 0; rc >= 0 && i < num; i++)
 		rc = grant(sys, (int)ruleset, &attr, &grants[i]);
 	if (rc >= 0)
-		rc = sandbox_call(sys, SYS_landlock_restrict_self, (unsigned long)ruleset, 0);
+		return ruleset;
 	sandbox_call(sys, SYS_close, (unsigned long)ruleset);
-	return rc < 0 ? (int)rc : (int)abi;
+	return rc;
+}
+
+int landlock_restrict(const struct sandbox_sys *sys, int rules)
+{
+	return (int)sandbox_call(sys, SYS_landlock_restrict_self, (unsigned long)rules, 0);
+}
+
+int landlock_rules(
+	const struct sandbox_sys *sys, const struct landlock_grant *grants, unsigned int num)
+{
+	long abi;
+
+	return (int)make_rules(sys, grants, num, false, &abi);
+}
+
+int landlock_enter(const struct sandbox_sys *sys, const struct landlock_grant *grants,
+	unsigned int num, bool network)
+{
+	long abi, ruleset = make_rules(sys, grants, num, network, &abi);
+	int rc;
+
+	if (ruleset < 0)
+		return (int)ruleset;
+	rc = landlock_restrict(sys, (int)ruleset);
+	sandbox_call(sys, SYS_close, (unsigned long)ruleset);
+	return rc < 0 ? rc : (int)abi;
 }

@@ -7,7 +7,12 @@
 
 #include "vm/sandbox/sys.h"
 
-enum landlock_right { LANDLOCK_READ, LANDLOCK_REMOVE };
+enum landlock_right {
+	LANDLOCK_READ,
+	LANDLOCK_REMOVE,
+	LANDLOCK_SERVE,	     /* all that is done with files but running them; no devices */
+	LANDLOCK_SERVE_READ, /* reading, of the same */
+};
 
 struct landlock_grant {
 	int fd; /* -1: none */
@@ -21,5 +26,12 @@ struct landlock_grant {
  */
 int landlock_enter(const struct sandbox_sys *sys, const struct landlock_grant *grants,
 	unsigned int num, bool network);
+
+/*
+ * The same for a thread, which calls landlock_restrict later: a descriptor of the rules, or -errno.
+ */
+int landlock_rules(
+	const struct sandbox_sys *sys, const struct landlock_grant *grants, unsigned int num);
+int landlock_restrict(const struct sandbox_sys *sys, int rules);
 
 #endif

@@ -8,6 +8,14 @@
 #include "vm/sandbox/sandbox.h"
 #include "vm/sandbox/sys.h"
 
+struct sandbox_share {
+	struct sandbox *sandbox;
+	struct confine confine;
+	int fd;
+	bool read_only;
+	int rules; /* a ruleset of Landlock's for its thread, or -1 */
+};
+
 struct sandbox {
 	struct sandbox_config config;
 	const struct sandbox_sys *sys;
@@ -25,6 +33,8 @@ struct sandbox {
 	const char *readable[SANDBOX_MAX_READABLE];
 	int readable_fd[SANDBOX_MAX_READABLE];
 	unsigned int num_readable;
+	struct sandbox_share shares[SANDBOX_MAX_SHARES];
+	unsigned int num_shares;
 	struct sandbox_result results[NUM_SANDBOX_LAYERS];
 };
 

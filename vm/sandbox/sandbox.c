@@ -106,6 +106,15 @@ static void enter_class(void *opaque, enum confine_class what)
 
 /* ---- life ---- */
 
+static void enter_share(void *opaque, enum confine_class what)
+{
+	const struct sandbox_share *share = opaque;
+
+	if (share->rules >= 0)
+		landlock_restrict(share->sandbox->sys, share->rules);
+	enter_class(share->sandbox, what);
+}
+
 int sandbox_create(const struct sandbox_config *config, struct sandbox **ret, struct error *err)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
@@ -139,6 +148,9 @@ void sandbox_destroy(struct sandbox *sandbox)
 		close(sandbox->values.run_fd);
 	if (sandbox->values.tasks_fd >= 0)
 		close(sandbox->values.tasks_fd);
+	for (unsigned int i = 0; i < sandbox->num_shares; i++)
+		if (sandbox->shares[i].rules >= 0)
+			close(sandbox->shares[i].rules);
 	free(sandbox);
 }
 
@@ -158,11 +170,40 @@ void sandbox_add_readable(struct sandbox *sandbox, const char *path)
 		sandbox->readable[sandbox->num_readable++] = path;
 }
 
+const struct confine *sandbox_add_share(struct sandbox *sandbox, int fd, bool read_only)
+{
+	struct sandbox_share *share = &sandbox->shares[sandbox->num_shares++];
+
+	*share = (struct sandbox_share){.sandbox = sandbox,
+		.confine = {.enter = enter_share, .opaque = share},
+		.fd = fd,
+		.read_only = read_only,
+		.rules = -1};
+	return &share->confine;
+}
+
 /* ---- entering ---- */
+
+static struct landlock_grant share_grant(const struct sandbox_share *share)
+{
+	return (struct landlock_grant){
+		share->fd, share->read_only ? LANDLOCK_SERVE_READ : LANDLOCK_SERVE};
+}
+
+/* Each thread is left its own directory. Without Landlock there are no rules. */
+static void make_share_rules(struct sandbox *sandbox)
+{
+	for (unsigned int i = 0; i < sandbox->num_shares; i++) {
+		struct sandbox_share *share = &sandbox->shares[i];
+		const struct landlock_grant grant = share_grant(share);
+
+		share->rules = MAX(landlock_rules(sandbox->sys, &grant, 1), -1);
+	}
+}
 
 static void enter_landlock(struct sandbox *sandbox)
 {
-	struct landlock_grant grants[SANDBOX_MAX_READABLE + 2] = {
+	struct landlock_grant grants[SANDBOX_MAX_READABLE + SANDBOX_MAX_SHARES + 2] = {
 		{sandbox->values.run_fd, LANDLOCK_REMOVE},
 		{sandbox->values.tasks_fd, LANDLOCK_READ}};
 	unsigned int num = 2;
@@ -170,6 +211,9 @@ static void enter_landlock(struct sandbox *sandbox)
 
 	for (unsigned int i = 0; i < sandbox->num_readable; i++)
 		grants[num++] = (struct landlock_grant){sandbox->readable_fd[i], LANDLOCK_READ};
+	for (unsigned int i = 0; i < sandbox->num_shares; i++)
+		grants[num++] = share_grant(&sandbox->shares[i]);
+	make_share_rules(sandbox);
 	abi = landlock_enter(sandbox->sys, grants, num, sandbox->config.user_net);
 	for (unsigned int i = 0; i < sandbox->num_readable; i++)
 		if (sandbox->readable_fd[i] >= 0)
@@ -279,7 +323,9 @@ static int enter_layers(struct sandbox *sandbox, enum confine_class what, struct
 
 int sandbox_enter(struct sandbox *sandbox, struct error *err)
 {
-	const enum confine_class what = sandbox->config.user_net ? CONFINE_MAIN_USER : CONFINE_MAIN;
+	static const enum confine_class classes[2][2] = {
+		{CONFINE_MAIN, CONFINE_MAIN_FS}, {CONFINE_MAIN_USER, CONFINE_MAIN_USER_FS}};
+	const enum confine_class what = classes[sandbox->config.user_net][sandbox->config.shares];
 
 	if (sandbox->config.mode == SANDBOX_OFF)
 		return 0;

@@ -8,6 +8,7 @@
 #define BANTAM_VM_CONFIG_CONFIG_H
 
 #include "devices/block/blk.h"
+#include "devices/fs/fs.h"
 #include "devices/net/net.h"
 #include "loader/entry.h"
 #include "loader/loader.h"
@@ -28,6 +29,8 @@ enum {
 	CONFIG_MAX_DISK_SERIAL = 20, /* characters, virtio 1.2, 5.2.6 */
 	CONFIG_MAX_DEVICE_ID = 32,
 	CONFIG_MAX_NETS = 8,
+	CONFIG_MAX_SHARES = 16,
+	CONFIG_MAX_TAG = 36, /* bytes, virtio 1.2, 5.11.4 */
 	CONFIG_MAX_HOTPLUG_SLOTS = 31,
 	CONFIG_DEFAULT_HOTPLUG_SLOTS = 3,
 	/* Of figures that repeat (--metrics, stat, top): each costs the VM's main thread some time.
@@ -102,6 +105,19 @@ struct net_config {
 	char *copy; /* owned: what id, ifname and script point to */
 };
 
+struct share_config {
+	const char *path;
+	const char *tag; /* NULL until all options are read: "share" and a number */
+	bool read_only;
+	enum fs_cache cache;
+	enum fs_owner owner;
+	bool mounts;
+	const char *hide[FS_MAX_HIDE];
+	unsigned int num_hide;
+	char made_tag[8]; /* what tag points to where none was given */
+	char *copy;	  /* owned: what the others point to */
+};
+
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 
 struct port_config {
@@ -161,6 +177,8 @@ struct config {
 	unsigned int num_disks;
 	struct net_config nets[CONFIG_MAX_NETS];
 	unsigned int num_nets;
+	struct share_config shares[CONFIG_MAX_SHARES];
+	unsigned int num_shares;
 	enum console_kind console; /* what stdio is in the guest */
 	struct port_config ports[CONFIG_MAX_PORTS];
 	unsigned int num_ports;
@@ -223,7 +241,7 @@ int config_parse_gpa(const char *text, uint64_t *gpa);
 int config_parse_number(const char *text, uint64_t *number);
 
 /*
- * The value of --disk, of --net, of --port, and the part of them and of --serial that says where a
+ * The value of --disk, of --net, of --share, of --port, and the part of them and of --serial that says where a
  * stream of characters leads. 0, -EINVAL with a line, -ENOMEM. The copy in it is the caller's to
  * free, also after a failure; where->path points into value.
  */
@@ -231,6 +249,7 @@ int config_parse_disk(const char *value, struct disk_config *disk, struct error 
 int config_parse_net(const char *value, struct net_config *net, struct error *err);
 /* What a user network is made of; log and clock are NULL, and what ret leads to is net's. */
 void config_net_slirp(const struct net_config *net, struct net_slirp_config *ret);
+int config_parse_share(const char *value, struct share_config *share, struct error *err);
 int config_parse_port(const char *value, struct port_config *port, struct error *err);
 int config_parse_where(
 	enum option_id id, const char *value, struct serial_config *where, struct error *err);

@@ -9,12 +9,15 @@
 #include <stddef.h>
 
 enum confine_class {
-	CONFINE_MAIN,	   /* the main thread: what all of them may do */
-	CONFINE_MAIN_USER, /* the same, with user networking in this process */
+	CONFINE_MAIN,	      /* the main thread: what all of them may do */
+	CONFINE_MAIN_USER,    /* the same, with user networking in this process */
+	CONFINE_MAIN_FS,      /* ...with shared directories */
+	CONFINE_MAIN_USER_FS, /* ...with both */
 	CONFINE_VCPU,
 	CONFINE_DISK, /* and the threads of its pool */
 	CONFINE_NET,
 	CONFINE_NET_USER, /* with user networking */
+	CONFINE_FS,	  /* a shared directory's */
 	CONFINE_DUMP,
 	CONFINE_GUARD,	    /* a process: restores the terminal */
 	CONFINE_JANITOR,    /* a process: removes sockets */

@@ -66,6 +66,7 @@ enum option_id {
 	OPT_SMBIOS,
 	OPT_DISK,
 	OPT_NET,
+	OPT_SHARE,
 	OPT_SERIAL,
 	OPT_CONSOLE,
 	OPT_PORT,

@@ -56,12 +56,13 @@ struct sandbox_result {
 	char text[96]; /* how: "user namespace", "ABI 7"; "" for nothing to add */
 };
 
-enum { SANDBOX_MAX_READABLE = 16 };
+enum { SANDBOX_MAX_READABLE = 16, SANDBOX_MAX_SHARES = 16 };
 
 struct sandbox_config {
 	enum sandbox_mode mode;
 	const char *user; /* whom to become, or NULL */
 	bool user_net;	  /* user networking runs in this process */
+	bool shares;	  /* it serves directories (sandbox_add_share) */
 	uint64_t memory;  /* the guest's */
 	struct log *log;
 	const struct sandbox_sys *sys; /* NULL: the host's */
@@ -81,6 +82,13 @@ const struct confine *sandbox_confine(struct sandbox *sandbox);
 void sandbox_set_run_dir(struct sandbox *sandbox, const char *path);
 /* A pseudo terminal's file that is opened again. Kept. More than there is room for are ignored. */
 void sandbox_add_readable(struct sandbox *sandbox, const char *path);
+
+/*
+ * A directory that a thread of this process serves, which gets the class CONFINE_FS: its
+ * descriptor, which stays open as long. What that thread is given; SANDBOX_MAX_SHARES of them at
+ * most.
+ */
+const struct confine *sandbox_add_share(struct sandbox *sandbox, int fd, bool read_only);
 
 /*
  * Gives up everything. The caller is the only thread of its process, and all is open that will ever

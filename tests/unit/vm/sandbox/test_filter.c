@@ -48,10 +48,13 @@ static const struct {
 } classes[] = {
 	{"base", CONFINE_MAIN, 80},
 	{"baseuser", CONFINE_MAIN_USER, 90},
+	{"basefs", CONFINE_MAIN_FS, 120},
+	{"baseuserfs", CONFINE_MAIN_USER_FS, 130},
 	{"vcpu", CONFINE_VCPU, 20},
 	{"disk", CONFINE_DISK, 30},
 	{"net", CONFINE_NET, 30},
 	{"user", CONFINE_NET_USER, 50},
+	{"fs", CONFINE_FS, 60},
 	{"dump", CONFINE_DUMP, 30},
 	{"guard", CONFINE_GUARD, 10},
 	{"janitor", CONFINE_JANITOR, 10},
@@ -167,6 +170,8 @@ static void test_base_has_all(void **state)
 		const struct filter_rule *rule = &filter_rules[i];
 		struct seccomp_data data = {.nr = rule->nr, .arch = AUDIT_ARCH_X86_64};
 		const bool user = !strcmp(rule->list, "user") || !strcmp(rule->list, "baseuser");
+		const bool fs = !strcmp(rule->list, "fs") || !strcmp(rule->list, "basefs");
+		const bool user_fs = !strcmp(rule->list, "baseuserfs");
 		const bool helper = !strcmp(rule->list, "nethelper");
 
 		if (rule->error || !strcmp(rule->list, "guard") || !strcmp(rule->list, "janitor") ||
@@ -174,9 +179,11 @@ static void test_base_has_all(void **state)
 			continue;
 		for (unsigned int k = 0; k < rule->num_tests; k++)
 			data.args[rule->tests[k].arg] = that_holds(&rule->tests[k]);
-		if (run(user	     ? CONFINE_MAIN_USER
-			    : helper ? CONFINE_KEEPER
-				     : CONFINE_MAIN,
+		if (run(user	      ? CONFINE_MAIN_USER
+			    : fs      ? CONFINE_MAIN_FS
+			    : user_fs ? CONFINE_MAIN_USER_FS
+			    : helper  ? CONFINE_KEEPER
+				      : CONFINE_MAIN,
 			    &all_there, &data) != SECCOMP_RET_ALLOW)
 			fail_msg("%s: %s is not in the base", rule->list, rule->where);
 	}
