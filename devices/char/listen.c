@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "devices/char/listen.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -92,6 +93,20 @@ int char_listen(const char *path, int backlog, struct char_listener *listener, s
 	return listen_at(listener, backlog, err);
 }
 
+static int tcp_failed(const struct sockaddr *address, int rc, struct error *err)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (address->sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+		return error_set_errno(err, rc, "TCP port [%s]:%u", host, ntohs(in6->sin6_port));
+	}
+	inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+	return error_set_errno(err, rc, "TCP port %s:%u", host, ntohs(in->sin_port));
+}
+
 int char_listen_tcp(const struct sockaddr *address, int backlog, struct char_listener *listener,
 	struct error *err)
 {
@@ -104,7 +119,7 @@ int char_listen_tcp(const struct sockaddr *address, int backlog, struct char_lis
 		return error_set_errno(err, -errno, "a TCP socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, address, len) < 0 || listen(fd, backlog) < 0) {
-		rc = error_set_errno(err, -errno, "a TCP port");
+		rc = tcp_failed(address, -errno, err);
 		close(fd);
 		return rc;
 	}

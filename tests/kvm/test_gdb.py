@@ -550,7 +550,8 @@ def test_tcp(bantam: Bantam, tmp_path: Path) -> None:
         assert "= 0x100000" in out
         assert rounds(guest)
         taken = bantam.run(GUEST, "--gdb", f"tcp:{port}")
-        assert b"--gdb" in taken.stderr and taken.returncode == USAGE
+        said = f"bantam: --gdb: TCP port 127.0.0.1:{port}: "
+        assert taken.stderr.decode().startswith(said) and taken.returncode == USAGE
     with bantam.start(GUEST, "--gdb", f"tcp:0.0.0.0:{free_port()}") as guest:
         guest.wait_stderr("whoever reaches that address")
 
