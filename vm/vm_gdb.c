@@ -35,7 +35,7 @@ static void hang_up(struct vm_gdb *gdb)
 	gdb->job = NULL;
 	if (gdb->vm->machine)
 		gdb_disconnected(gdb->stub);
-	log_msg(gdb->vm->log, LOG_INFO, "gdb: the client has gone");
+	log_msg(gdb->vm->log, LOG_DEBUG, "gdb: the client has gone");
 	if (job)
 		control_done(job);
 }
@@ -99,7 +99,7 @@ static int take_client(struct vm_gdb *gdb, int fd, struct error *err)
 	}
 	gdb->num_unsent = 0;
 	gdb_connected(gdb->stub);
-	log_msg(gdb->vm->log, LOG_INFO, "gdb: a client has come");
+	log_msg(gdb->vm->log, LOG_DEBUG, "gdb: a client has come");
 	return 0;
 }
 

@@ -12,12 +12,14 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+import bzimage
 from rsp import RIP, Client, frame
 from test_control import listed, until, up, verb
 from test_kernel_ends import make_kernel
@@ -49,17 +51,24 @@ def connect(tmp_path: Path) -> Client:
     return Client(str(tmp_path / "gdb"))
 
 
-def gdb_argv(bantam: Bantam, *commands: str) -> list[str]:
+def bare_gdb(*commands: str) -> list[str]:
     if not shutil.which("gdb"):
         pytest.skip("no gdb here")
     words = [word for command in commands for word in ("-ex", command)]
-    elf = bantam.guests / f"{GUEST}.elf"
-    return ["gdb", "-nx", "-batch", "-ex", "set pagination off", "-s", str(elf), *words]
+    return ["gdb", "-nx", "-batch", "-ex", "set pagination off", *words]
+
+
+def gdb_argv(bantam: Bantam, *commands: str) -> list[str]:
+    return bare_gdb(f"symbol-file {bantam.guests / GUEST}.elf", *commands)
 
 
 def gdb(bantam: Bantam, tmp_path: Path, *commands: str) -> str:
+    return output(gdb_argv(bantam, f"target remote {tmp_path / 'gdb'}", *commands))
+
+
+def output(argv: list[str]) -> str:
     run = subprocess.run(
-        gdb_argv(bantam, f"target remote {tmp_path / 'gdb'}", *commands),
+        argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -259,6 +268,75 @@ def test_verb_while_another_is_there(bantam: Bantam, tmp_path: Path) -> None:
             with connect(tmp_path) as second:
                 assert second.hung_up()
             assert client.ask(b"qC") == b"QC1"
+
+
+# ---- a kernel that KASLR moves ----
+
+LINKED = 0xFFFFFFFF81000000
+KERNEL = """
+.globl startup, start_kernel
+startup: jmp startup
+.data
+word: .long 0x81000000
+.section .init.text, "ax"
+start_kernel: .byte 0x12, 0x34, 0x56, 0x78
+"""
+LAYOUT = f"""
+ENTRY(entry)
+entry = startup - {bzimage.MAP:#x};
+SECTIONS {{
+    . = {LINKED:#x};
+    .text : AT({bzimage.PREF:#x}) {{ *(.text) }}
+    . = {LINKED + 0x200000:#x};
+    .data : AT({bzimage.PREF + 0x200000:#x}) {{ *(.data) }}
+    . = {LINKED + 0x402000:#x};
+    .init.text : AT({bzimage.PREF + 0x402000:#x}) {{ *(.init.text) }}
+    /DISCARD/ : {{ *(.note*) }}
+}}
+"""
+
+
+def make_vmlinux(tmp_path: Path) -> Path:
+    for name, text in (("kernel.S", KERNEL), ("kernel.ld", LAYOUT)):
+        (tmp_path / name).write_text(text)
+    for argv in (["cc", "-c", "kernel.S"], ["ld", "-T", "kernel.ld", "-o", "vmlinux", "kernel.o"]):
+        subprocess.run(argv, cwd=tmp_path, check=True)
+    # The one relocation, of 32 bits, behind the lists of the other kinds
+    relocations = struct.pack("<3I", 0, 0, 0x81200000)
+    kernel = (tmp_path / "vmlinux").read_bytes() + relocations
+    (tmp_path / "bzImage").write_bytes(bzimage.make_bzimage(kernel, "gzip"))
+    return tmp_path / "vmlinux"
+
+
+def moved(client: Client) -> int:
+    return int(re.search("moved by (0x[0-9a-f]+)", client.monitor("info"))[1], 16)
+
+
+def test_symbols_of_a_kernel_that_was_moved(bantam: Bantam, tmp_path: Path) -> None:
+    """gdb asks by itself, moves all sections, and sees the image before it is mapped."""
+    vmlinux = make_vmlinux(tmp_path)
+    where = f"unix:{tmp_path / 'gdb'},wait"
+    argv = ["-k", str(tmp_path / "bzImage"), "-m", "512M", "--name", "dbg", "--gdb", where]
+    with Running([bantam.binary, "run", *argv], tmp_path) as guest:
+        with connect(tmp_path) as client:
+            slide = moved(client)
+            line = f"symbol-file -o {slide:#x} vmlinux"
+            assert line in client.monitor("info") and line in guest.stderr()
+            # The same after each reset, as long as somebody knows it
+            for boot in range(2, 5):
+                client.monitor("reset")
+                until(lambda: f"boot {boot}," in client.monitor("info"), "it begins anew")
+                assert moved(client) == slide
+        shown = ["p/x (long)&start_kernel", "x/4xb &start_kernel", "p/x (long)&word"]
+        remote = f"target remote {tmp_path / 'gdb'}"
+        for commands in (
+            [f"symbol-file {vmlinux}", remote],
+            [remote, f"symbol-file -o {slide:#x} {vmlinux}"],
+        ):
+            out = output(bare_gdb(*commands, *shown))
+            assert f"$1 = {LINKED + 0x402000 + slide:#x}\n" in out, out
+            assert "0x12\t0x34\t0x56\t0x78" in out
+            assert f"$2 = {LINKED + 0x200000 + slide:#x}" in out
 
 
 # ---- the control plane beside it ----
