@@ -236,6 +236,35 @@ def test_offsets(bantam: Bantam, tmp_path: Path) -> None:
         assert "monitor translate" in out
 
 
+def test_monitor(bantam: Bantam, tmp_path: Path) -> None:
+    """Each command of Documentation/debugging.md."""
+    with start(bantam, tmp_path, "-c", "2"):
+        with connect(tmp_path) as client:
+            said = {line: client.monitor(line) for line in (
+                "info", "exits", "regs", "msr 0xc0000080", "msr 0xfffffff0", "msr x", "bus",
+                "translate 0x100123", "translate 0xffffffff81000000", "translate", "physical",
+                "physical on", "physical off", "nonsense",
+            )}  # fmt: skip
+            assert "boot 1, 2 vCPUs, 16 MiB" in said["info"]
+            assert "vCPU 0:" in said["exits"] and "vCPU 1:" in said["exits"]
+            assert "rip 0000000000100000" in said["regs"] and "code at rip:" in said["regs"]
+            assert said["msr 0xc0000080"] == "MSR 0xc0000080 is 0x500\n"
+            assert "knows no MSR" in said["msr 0xfffffff0"] and "INDEX" in said["msr x"]
+            assert re.search("^port 0x3f8-0x3ff com1$", said["bus"], re.MULTILINE)
+            assert re.search("PMD at .*\n0x100123 is physical 0x100123", said["translate 0x100123"])
+            assert "is not mapped" in said["translate 0xffffffff81000000"]
+            assert "translate ADDR" in said["translate"]
+            assert "virtual" in said["physical"] and "physical" in said["physical on"]
+            assert "virtual" in said["physical off"]
+            assert said["nonsense"] == client.monitor("help")
+            # Addresses are what they are said to be, for the threads that have no paging, too
+            client.monitor("physical on")
+            code = client.read(0x100000, 16)
+            client.monitor("physical off")
+            assert client.read(0x100000, 16) == code
+            assert client.ask(b"mffffffff81000000,1") == b"E0e"
+
+
 def test_verb(bantam: Bantam, tmp_path: Path) -> None:
     if not shutil.which("gdb"):
         pytest.skip("no gdb here")
