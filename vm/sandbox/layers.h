@@ -57,7 +57,7 @@ int user_find(const char *name, struct user_ids *ids, struct error *err);
 
 /* user.c: -errno with a line. */
 int user_look_up(struct sandbox *sandbox, struct error *err);
-/* -errno. The files of this process in /proc stay its own. */
+/* -errno. Who was forked to end with its parent still does. */
 int user_become(struct sandbox *sandbox, uid_t uid, gid_t gid);
 int user_enter(struct sandbox *sandbox, struct error *err);
 int rights_drop(struct sandbox *sandbox);

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -60,13 +61,23 @@ static void map_user(const struct sandbox *sandbox)
 	sandbox_call(sys, SYS_close, (unsigned long)fd);
 }
 
+/* After a change of user the files of a process are root's, and one of them is written here. */
+static void own_files(const struct sandbox *sandbox, bool own)
+{
+	if (sandbox->became)
+		sandbox_call(sandbox->sys, SYS_prctl, PR_SET_DUMPABLE, own, 0, 0, 0);
+}
+
 static int by_user_namespace(struct sandbox *sandbox)
 {
 	int rc = unshare_with(sandbox, CLONE_NEWUSER | BESIDE_USERS);
 
-	if (!rc)
-		map_user(sandbox);
-	return rc;
+	if (rc)
+		return rc;
+	own_files(sandbox, true);
+	map_user(sandbox);
+	own_files(sandbox, false);
+	return 0;
 }
 
 /* Mounts of its own would be told to the host, or the host's to it, unless that is cut. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -42,9 +43,22 @@ int user_look_up(struct sandbox *sandbox, struct error *err)
 	return 0;
 }
 
+/* A change of user forgets it. The parent may have died before. */
+static long die_with_parent(const struct sandbox_sys *sys, long parent)
+{
+	const long rc = sandbox_call(sys, SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+
+	return rc || sandbox_call(sys, SYS_getppid) == parent ? rc : -ESRCH;
+}
+
+/*
+ * It is not dumpable any more: what it has open is root's, and other processes of that user are not
+ * to get at it.
+ */
 int user_become(struct sandbox *sandbox, uid_t uid, gid_t gid)
 {
 	const struct sandbox_sys *sys = sandbox->sys;
+	const long parent = sandbox->helper ? sandbox_call(sys, SYS_getppid) : 0;
 	long rc = sandbox_call(sys, SYS_setgroups, 0, 0);
 
 	if (!rc)
@@ -52,8 +66,8 @@ int user_become(struct sandbox *sandbox, uid_t uid, gid_t gid)
 	if (!rc)
 		rc = sandbox_call(sys, SYS_setresuid, uid, uid, uid);
 	sandbox->became = !rc;
-	if (!rc)
-		rc = sandbox_call(sys, SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+	if (!rc && sandbox->helper)
+		rc = die_with_parent(sys, parent);
 	return (int)rc;
 }
 

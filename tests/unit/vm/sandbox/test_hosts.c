@@ -44,7 +44,7 @@ struct host {
 	unsigned long unshared;
 	uint64_t handled[3];
 	unsigned int rules;
-	bool no_new_privs, not_dumpable, filtered;
+	bool no_new_privs, not_dumpable, filtered, became, looked_into;
 };
 
 /* The rights that each ABI has (kernel: include/uapi/linux/landlock.h) */
@@ -94,6 +94,10 @@ static long answer(struct host *host, long nr, const unsigned long args[6])
 	case SYS_prctl:
 		host->no_new_privs |= args[0] == PR_SET_NO_NEW_PRIVS && args[1] == 1;
 		host->not_dumpable |= args[0] == PR_SET_DUMPABLE && args[1] == 0;
+		host->looked_into |= host->became && args[0] == PR_SET_DUMPABLE && args[1];
+		return 0;
+	case SYS_setresuid:
+		host->became = true;
 		return 0;
 	case SYS_seccomp:
 		host->filtered = true;
@@ -248,6 +252,25 @@ static void test_half(void **state)
 	}
 }
 
+/* What root has opened is not for other processes of the user that he becomes. */
+static void test_not_looked_into(void **state)
+{
+	struct host host = {.abi = 7};
+	const struct sandbox_config config = {
+		.mode = SANDBOX_ON, .memory = 64 * MiB, .sys = &host.sys, .user = "1234:1234"};
+	struct sandbox *sandbox;
+	struct error err = {""};
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	host.sys.call = fake_call;
+	assert_int_equal(sandbox_create(&config, &sandbox, &err), 0);
+	assert_int_equal(sandbox_enter(sandbox, &err), 0);
+	assert_true(host.became && host.not_dumpable && !host.looked_into);
+	leave(sandbox);
+}
+
 static void test_off_and_log(void **state)
 {
 	struct host off = {.abi = 7}, log = {.abi = 7};
@@ -293,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_no_user_namespaces),
 		cmocka_unit_test(test_neither),
 		cmocka_unit_test(test_half),
+		cmocka_unit_test(test_not_looked_into),
 		cmocka_unit_test(test_off_and_log),
 		cmocka_unit_test(test_threads),
 	};
