@@ -134,7 +134,8 @@ static void on_control(void *opaque, uint32_t events)
 		break;
 	case HELPER_GONE:
 		event_loop_remove(a->loop, &a->control);
-		event_loop_remove(a->loop, &a->lines);
+		if (a->lines.fd >= 0)
+			event_loop_remove(a->loop, &a->lines);
 		a->control.fd = a->lines.fd = -1;
 		give_up(a, "killed");
 		break;
@@ -172,8 +173,15 @@ static void on_lines(void *opaque, uint32_t events)
 	struct net_apart *a = opaque;
 	struct helper_message message;
 
-	(void)events;
 	helper_read_lines(a->helper, &message);
+	/* The keeper has its end open, too: only a process that is not ours any more shuts it. */
+	if (message.news == HELPER_GONE && events & (EPOLLRDHUP | EPOLLHUP)) {
+		event_loop_remove(a->loop, &a->lines);
+		a->lines.fd = -1;
+		helper_restart(a->helper);
+		give_up(a, "it has hung up");
+		return;
+	}
 	if (message.news == HELPER_LINE)
 		log_line(a, message.text, false);
 	else if (message.news == HELPER_FAILED)
@@ -455,6 +463,7 @@ static void init(struct net_apart *a, const struct net_apart_config *config)
 	source.fd = helper_control(a->helper);
 	a->control = source;
 	source.fn = on_lines;
+	source.events = EPOLLIN | EPOLLRDHUP;
 	source.fd = helper_lines(a->helper);
 	a->lines = source;
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
@@ -257,6 +258,16 @@ def comm(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
+def gone(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    try:
+        while status(pid, pid)["State"][0] != "Z":
+            assert time.monotonic() < deadline, "it is still there"
+            time.sleep(0.01)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+
+
 def helper_of(pid: int, other: int = 0) -> int:
     """The process of its user network, once it serves, other than one that is no more."""
     deadline = time.monotonic() + 20
@@ -306,6 +317,39 @@ def test_network_helper(bantam: Bantam) -> None:
     assert "the sandbox denied ptrace(0x" in running.stderr()
     assert "to the net-helper thread" in running.stderr()
     assert "status 9" in running.stderr()
+
+
+@as_root
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86-64")
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("fd", [4, 9])
+def test_helper_hangs_up(bantam: Bantam, fd: int) -> None:
+    """Neither keeper nor VM goes on looking at a socket that is at its end."""
+    with bantam.start("echo.long", "--name", "box", "--net", "user") as running:
+        running.expect(b"ready\n")
+        up(bantam, "box")
+        pid = helper_of(running.pid)
+        # It may be ended before its call returns.
+        with contextlib.suppress(AssertionError, OSError), Thread(pid, pid) as thread:
+            thread.call(48, fd, 2)
+        gone(pid)
+        running.send(b"still here\n")
+        running.expect(b"still here")
+        verb(bantam, "stop", "--force", "box")
+    assert running.stderr().count("its process is gone (it has hung up)") == 1
+
+
+@as_root
+@pytest.mark.parametrize("words", [[], ["--user", "nobody"]])
+def test_keeper_killed(bantam: Bantam, words: list[str]) -> None:
+    """The network's process goes with its keeper, also when it has become somebody else."""
+    with bantam.start("echo.long", "--name", "box", "--net", "user", *words) as running:
+        running.expect(b"ready\n")
+        up(bantam, "box")
+        pid = helper_of(running.pid)
+        os.kill(int(status(pid, pid)["PPid"]), signal.SIGKILL)
+        gone(pid)
+        verb(bantam, "stop", "--force", "box")
 
 
 @as_root

@@ -70,6 +70,15 @@ static void heed_vm(struct keeper *k)
 		kill(k->helper, SIGKILL);
 }
 
+/* Its end of the socket is open here, too: only a helper that is not ours any more shuts it. */
+static void give_up(struct keeper *k, const char *why) __attribute__((noreturn));
+
+static void give_up(struct keeper *k, const char *why)
+{
+	helper_process_say(FD_CONTROL, HELPER_GAVE_UP, k->generation, 0, why);
+	leave(k);
+}
+
 static void give_answer(struct keeper *k)
 {
 	char answer[HELPER_ANSWER], question;
@@ -101,7 +110,8 @@ static int start_helper(struct keeper *k)
 static bool watch(struct keeper *k, int ms, int *status)
 {
 	struct pollfd fds[] = {{.fd = FD_CONTROL, .events = POLLIN},
-		{.fd = k->children, .events = POLLIN}, {.fd = FD_KEEPER_ASK, .events = POLLIN}};
+		{.fd = k->children, .events = POLLIN},
+		{.fd = FD_KEEPER_ASK, .events = POLLIN | POLLRDHUP}};
 	const uint64_t end = now_ms() + (uint64_t)MAX(ms, 0);
 	struct signalfd_siginfo info;
 
@@ -110,6 +120,8 @@ static bool watch(struct keeper *k, int ms, int *status)
 			continue;
 		if (fds[0].revents)
 			heed_vm(k);
+		if (fds[2].revents & (POLLRDHUP | POLLHUP))
+			give_up(k, "it has hung up");
 		if (fds[2].revents & POLLIN)
 			give_answer(k);
 		if (!(fds[1].revents & POLLIN) ||
