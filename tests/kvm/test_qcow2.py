@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -92,3 +93,28 @@ def test_refused(bantam: Bantam, tmp_path: Path) -> None:
     assert run.returncode == OK
     run = bantam.run("hello.long", "-d", f"{image},format=raw")
     assert b"if it is one, add format=qcow2" in run.stderr
+
+
+def test_snapshot(bantam: Bantam, tmp_path: Path) -> None:
+    """What is written is gone, and nothing is left in TMPDIR; the base is shared meanwhile."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    base = tmp_path / "base"
+    base.write_bytes(b"x" * MIB)
+    for spec in (f"{base},snapshot", f"{qcow2(tmp_path / 'a.qcow2', MIB, 'base')},snapshot"):
+        words_ = ["--transport=mmio", "-d", f"{spec},backing=yes" if "qcow2" in spec else spec]
+        words_ += ["-d", f"{base},snapshot,size=1M"]
+        env = os.environ | {"TMPDIR": str(temporary)}
+        before = (tmp_path / "a.qcow2").read_bytes() if "qcow2" in spec else b""
+        with bantam.start("disk.long", *words_, env=env) as guest:
+            guest.expect(b"sent\n")
+            guest.send(b"d")
+            guest.expect(b"done\n")
+            assert not list(temporary.iterdir())
+            guest.send(b"p")
+            assert guest.status() == OK
+        assert base.read_bytes() == b"x" * MIB
+        assert not before or (tmp_path / "a.qcow2").read_bytes() == before
+    env = os.environ | {"TMPDIR": str(tmp_path / "nothing")}
+    run = bantam.run("hello.long", "-d", f"{base},snapshot", env=env)
+    assert run.returncode == USAGE and b"TMPDIR names another place" in run.stderr

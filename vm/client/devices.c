@@ -120,7 +120,7 @@ static int add_disk(
 	int fds[2], rc = config_parse_disk(spec, &disk, err);
 
 	if (!rc)
-		rc = open_file(disk.path, disk.read_only, fds, err);
+		rc = open_file(disk.path, disk.read_only || disk.snapshot, fds, err);
 	free(disk.copy);
 	return rc < 0 ? client_blame(rc)
 		      : call_with_file(client, "disk-add", json_pack("{s:s}", "disk", spec), fds,

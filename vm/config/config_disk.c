@@ -78,6 +78,26 @@ static int set_backing(void *opaque, const char *value, struct error *err)
 	return MIN(r, 0);
 }
 
+static int set_snapshot(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	(void)value, (void)err;
+	disk->snapshot = true;
+	return 0;
+}
+
+static int set_size(void *opaque, const char *value, struct error *err)
+{
+	struct disk_config *disk = opaque;
+
+	if (config_parse_size(value, 1, &disk->size) < 0 || disk->size < CONFIG_MIN_SNAPSHOT ||
+		disk->size > INT64_MAX)
+		return error_set(err, -EINVAL,
+			"--disk: size: '%s' is not a size of 1M or more, like 10G", value);
+	return 0;
+}
+
 static int set_serial(void *opaque, const char *value, struct error *err)
 {
 	struct disk_config *disk = opaque;
@@ -114,6 +134,8 @@ static const struct config_key disk_keys[] = {
 	{"aio", true, set_aio},
 	{"format", true, set_format},
 	{"backing", true, set_backing},
+	{"snapshot", false, set_snapshot},
+	{"size", true, set_size},
 	{"serial", true, set_serial},
 	{"id", true, set_id},
 	{"queues", true, set_queues},

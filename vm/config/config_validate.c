@@ -196,23 +196,47 @@ static int check_ports(const struct config *config, struct error *err)
 }
 
 /* Two writers of one image are found when it is locked; this is the plain slip. */
+/* The file is only read. */
+static bool is_shared(const struct disk_config *disk)
+{
+	return disk->read_only || disk->snapshot;
+}
+
+static int check_disk(const struct disk_config *disk, struct error *err)
+{
+	if (disk->backing && disk->format == DISK_RAW)
+		return error_set(err, -EINVAL,
+			"--disk: '%s': backing=yes goes with format=qcow2: a raw image has no "
+			"backing file",
+			disk->path);
+	if (disk->snapshot && disk->read_only)
+		return error_set(err, -EINVAL,
+			"--disk: '%s': ro and snapshot exclude each other: with snapshot the guest "
+			"may write",
+			disk->path);
+	if (disk->size && !disk->snapshot)
+		return error_set(err, -EINVAL,
+			"--disk: '%s': size goes with snapshot: it limits what is written",
+			disk->path);
+	return 0;
+}
+
 static int check_disks(const struct config *config, struct error *err)
 {
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < config->num_disks; i++)
+		rc = check_disk(&config->disks[i], err);
+	if (rc)
+		return rc;
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		for (unsigned int j = 0; j < i; j++)
 			if (!strcmp(config->disks[i].path, config->disks[j].path) &&
-				!(config->disks[i].read_only && config->disks[j].read_only))
+				!(is_shared(&config->disks[i]) && is_shared(&config->disks[j])))
 				return error_set(err, -EINVAL,
-					"--disk: '%s' is given twice; only read-only disks (ro) "
-					"can share a file",
+					"--disk: '%s' is given twice; only disks with ro or "
+					"snapshot can share a file",
 					config->disks[i].path);
-	for (unsigned int i = 0; i < config->num_disks; i++)
-		if (config->disks[i].backing && config->disks[i].format == DISK_RAW)
-			return error_set(err, -EINVAL,
-				"--disk: '%s': backing=yes goes with format=qcow2: a raw image has "
-				"no "
-				"backing file",
-				config->disks[i].path);
 	for (unsigned int i = 0; i < config->num_disks; i++)
 		if (config->disks[i].aio == BLK_AIO_NATIVE &&
 			config->disks[i].cache != BLK_CACHE_NONE)

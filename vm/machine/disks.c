@@ -103,6 +103,8 @@ static int open_blk(struct disks *disks, const struct disk_config *config, const
 
 	if (rc)
 		return rc;
+	if (config->snapshot)
+		return blk_snapshot_create(&blk, qcow2, config->size, ret, err);
 	return qcow2 ? blk_qcow2_create(&blk, ret, err) : blk_raw_create(&blk, ret, err);
 }
 

@@ -282,6 +282,8 @@ static enum step start_flush(struct qcow2_disk *disk, struct qcow2_part *part)
 	struct qcow2_image *image = qcow2_top(disk);
 
 	part->req.num_iov = 0;
+	if (image->scratch && !atomic_load(&image->in_limbo))
+		return DONE;
 	if (image->io->never_sync || atomic_load(&image->map_dirty) ||
 		atomic_load(&image->unsynced) || atomic_load(&image->in_limbo) ||
 		atomic_load(&image->failed))

@@ -69,7 +69,7 @@ struct qcow2_worker {
 struct qcow2_disk {
 	struct blk blk;
 	struct log *log;
-	struct qcow2_layer layer[QCOW2_LAYERS];
+	struct qcow2_layer layer[QCOW2_LAYERS + 1]; /* with what is thrown away */
 	unsigned int num_layers;
 	struct blk_pool pool;
 	uint8_t *copies; /* QCOW2_COPY for each thread of the pool */
@@ -149,6 +149,12 @@ uint64_t qcow2_quiet_epoch(struct qcow2_disk *disk);
 /* The pool's eventfd has something. */
 void qcow2_disk_event(void *opaque, uint32_t events);
 extern const struct blk_ops qcow2_disk_ops;
+
+/* ---- scratch.c ---- */
+
+/* The top layer, which is empty, becomes a file without a name, for a disk of that size. */
+int qcow2_scratch_open(struct qcow2_layer *top, const struct blk_config *config, uint64_t size,
+	uint64_t most, struct error *err);
 
 /* ---- open.c ---- */
 

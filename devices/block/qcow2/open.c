@@ -164,8 +164,8 @@ static int check_backing(const struct qcow2_disk *disk, struct error *err)
 		return error_set(
 			err, -EINVAL, "%s is a backing file, and has to be a file", last->path);
 	for (unsigned int i = 0; i + 1 < disk->num_layers; i++)
-		if (fstat(disk->layer[i].io->fd, &other) == 0 && other.st_dev == st.st_dev &&
-			other.st_ino == st.st_ino)
+		if (disk->layer[i].io && fstat(disk->layer[i].io->fd, &other) == 0 &&
+			other.st_dev == st.st_dev && other.st_ino == st.st_ino)
 			return error_set(err, -ELOOP, "%s is based on itself", disk->layer[i].path);
 	return 0;
 }
@@ -209,9 +209,9 @@ static int open_backing(struct qcow2_disk *disk, const struct blk_config *config
 	bool raw;
 	int rc;
 
-	if (disk->num_layers == QCOW2_LAYERS)
+	if (disk->num_layers == QCOW2_LAYERS + !disk->layer[0].io)
 		return error_set(err, -ELOOP, "%s: a chain of more than %d files is not opened",
-			disk->layer[0].path, QCOW2_LAYERS);
+			last->path, QCOW2_LAYERS);
 	rc = qcow2_backing_name(header, last->head, last->head_len, last->path, name, err);
 	if (!rc)
 		rc = backing_format(last, header, &raw, err);
@@ -228,40 +228,41 @@ static int open_backing(struct qcow2_disk *disk, const struct blk_config *config
 		  : check_backing(disk, err);
 }
 
-static int refuse_backing(const struct qcow2_disk *disk, const struct qcow2_header *header,
+static int refuse_backing(const struct qcow2_layer *layer, const struct qcow2_header *header,
 	const struct blk_config *config, struct error *err)
 {
-	const struct qcow2_layer *top = &disk->layer[0];
 	char name[QCOW2_MAX_NAME + 1];
 	int rc;
 
 	if (!header->backing_offset || (config->backing && !config->fds))
 		return 0;
-	rc = qcow2_backing_name(header, top->head, top->head_len, top->path, name, err);
+	rc = qcow2_backing_name(header, layer->head, layer->head_len, layer->path, name, err);
 	if (rc)
 		return rc;
 	if (config->backing)
 		return error_set(err, -ENOTSUP,
 			"%s has a backing file: it can be given when a VM is started, not later",
-			top->path);
+			layer->path);
 	return error_set(err, -EINVAL,
 		"%s is based on '%.200s', which is not opened without leave: add backing=yes if "
 		"you trust the image",
-		top->path, name);
+		layer->path, name);
 }
 
-static int open_chain(struct qcow2_disk *disk, const struct blk_config *config, struct error *err)
+/* From the image that was named on, the last layer that there is. */
+static int open_chain(
+	struct qcow2_disk *disk, const struct blk_config *config, bool raw, struct error *err)
 {
-	struct qcow2_header header;
+	struct qcow2_layer *first = &disk->layer[disk->num_layers++];
+	struct qcow2_header header = {.size = 0};
 	int rc;
 
-	disk->num_layers = 1;
-	disk->layer[0].path = strdup(config->path);
-	if (!disk->layer[0].path)
+	first->path = strdup(config->path);
+	if (!first->path)
 		return error_set_errno(err, -ENOMEM, "%s", config->path);
-	rc = open_qcow2(&disk->layer[0], config, &header, err);
+	rc = raw ? open_file(first, config, true, err) : open_qcow2(first, config, &header, err);
 	if (!rc)
-		rc = refuse_backing(disk, &header, config, err);
+		rc = refuse_backing(first, &header, config, err);
 	while (!rc && header.backing_offset)
 		rc = open_backing(disk, config, &header, err);
 	return rc;
@@ -319,6 +320,12 @@ static void set_info(struct qcow2_disk *disk)
 
 	disk->blk.ops = &qcow2_disk_ops;
 	disk->blk.info = disk->layer[0].file->info;
+	/* A driver that knows large sectors of the image keeps them. */
+	for (unsigned int i = 1; i < disk->num_layers; i++)
+		disk->blk.info.logical_block =
+			MAX(disk->blk.info.logical_block, disk->layer[i].file->info.logical_block);
+	disk->blk.info.physical_block =
+		MAX(disk->blk.info.physical_block, disk->blk.info.logical_block);
 	disk->blk.info.discard_granularity =
 		MAX(disk->blk.info.logical_block, (uint32_t)g->cluster);
 }
@@ -358,21 +365,26 @@ static void forget_heads(struct qcow2_disk *disk)
 	}
 }
 
-int blk_qcow2_create(const struct blk_config *config, struct blk **ret, struct error *err)
+static struct qcow2_disk *make_disk(struct log *log)
 {
 	struct qcow2_disk *disk = calloc(1, sizeof(*disk));
-	int rc;
 
 	if (!disk)
-		return error_set_errno(err, -ENOMEM, "%s", config->path);
-	disk->log = config->log;
+		return NULL;
+	disk->log = log;
 	disk->source = (struct event_source){
 		.fd = -1, .events = EPOLLIN, .fn = qcow2_disk_event, .opaque = disk};
 	atomic_init(&disk->epoch, 2);
 	pthread_cond_init(&disk->unclaimed, NULL);
 	pthread_mutex_init(&disk->listener_lock, NULL);
 	pthread_mutex_init(&disk->packed_lock, NULL);
-	rc = open_chain(disk, config, err);
+	return disk;
+}
+
+/* With all layers there, or why they are not. */
+static int finish_disk(struct qcow2_disk *disk, const struct blk_config *config, int rc,
+	struct blk **ret, struct error *err)
+{
 	if (!rc) {
 		rc = make_queue(disk);
 		if (rc)
@@ -386,4 +398,35 @@ int blk_qcow2_create(const struct blk_config *config, struct blk **ret, struct e
 	forget_heads(disk);
 	*ret = &disk->blk;
 	return 0;
+}
+
+int blk_qcow2_create(const struct blk_config *config, struct blk **ret, struct error *err)
+{
+	struct qcow2_disk *disk = make_disk(config->log);
+
+	if (!disk)
+		return error_set_errno(err, -ENOMEM, "%s", config->path);
+	return finish_disk(disk, config, open_chain(disk, config, false, err), ret, err);
+}
+
+int blk_snapshot_create(const struct blk_config *config, bool qcow2, uint64_t most,
+	struct blk **ret, struct error *err)
+{
+	struct blk_config base = *config;
+	struct qcow2_disk *disk;
+	int rc;
+
+	if (config->fds)
+		return error_set(err, -ENOTSUP,
+			"%s: snapshot can be given when a VM is started, not later", config->path);
+	disk = make_disk(config->log);
+	if (!disk)
+		return error_set_errno(err, -ENOMEM, "%s", config->path);
+	base.read_only = true;
+	disk->num_layers = 1;
+	rc = open_chain(disk, &base, !qcow2, err);
+	if (!rc)
+		rc = qcow2_scratch_open(
+			&disk->layer[0], config, qcow2_layer_size(&disk->layer[1]), most, err);
+	return finish_disk(disk, config, rc, ret, err);
 }

@@ -173,7 +173,7 @@ struct blk_config {
 	const int *fds;
 	bool read_only;
 	bool container; /* its bytes are not the disk's: nothing is said of how they look */
-	bool backing;	/* of a format that has such names: the files that it is based on are opened */
+	bool backing;	/* the files that it is based on may be opened, if the format has such */
 	enum blk_cache cache;
 	enum blk_aio aio;
 	struct log *log;	   /* outlives the disk */
@@ -197,6 +197,15 @@ int blk_raw_create(const struct blk_config *config, struct blk **ret, struct err
  * config->backing allows it; those are opened read-only, 15 at most. See devices/block/qcow2/.
  */
 int blk_qcow2_create(const struct blk_config *config, struct blk **ret, struct error *err);
+
+/*
+ * The disk as it is now, opened read-only and shared, as a qcow2 image or raw; what is written to
+ * it goes to a file without a name, in $TMPDIR or /var/tmp, and is gone when it is closed. most:
+ * bytes that this file may have, 0 for no limit; beyond them writes fail with -ENOSPC. Flushes do
+ * nothing.
+ */
+int blk_snapshot_create(const struct blk_config *config, bool qcow2, uint64_t most,
+	struct blk **ret, struct error *err);
 
 /*
  * Whether the file, or what the descriptor is open for if that is not -1, begins like a qcow2

@@ -56,13 +56,17 @@ struct serial_config {
 	const char *path; /* SERIAL_FILE, SERIAL_UNIX */
 };
 
+#define CONFIG_MIN_SNAPSHOT MiB
+
 /* AUTO: qcow2 where the name ends in .qcow2 and the file agrees, raw where it does not end so. */
 enum disk_format { DISK_AUTO, DISK_RAW, DISK_QCOW2 };
 
 struct disk_config {
 	const char *path;
 	enum disk_format format;
-	bool backing; /* a qcow2 image may name what it is based on */
+	bool backing;  /* a qcow2 image may name what it is based on */
+	bool snapshot; /* what is written is thrown away */
+	uint64_t size; /* of what is written, at most; 0: no limit */
 	bool read_only;
 	enum blk_cache cache;
 	enum blk_aio aio;

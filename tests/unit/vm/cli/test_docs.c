@@ -182,7 +182,7 @@ static void disk_words_are_documented(void **state)
 	static const char *const words[] = {"*ro*", "*cache=none*", "*cache=writeback*",
 		"*cache=writethrough*", "*cache=unsafe*", "*aio=native*", "*aio=threads*",
 		"*serial=*_TEXT_", "*queues=*_N_", "*iothread*", "*format=raw*", "*format=qcow2*",
-		"*backing=yes*"};
+		"*backing=yes*", "*snapshot*", "*size=*_SIZE_"};
 	const char *path = MAN "bantam-run.1.scd";
 	char text[MAX_TEXT], term[64];
 

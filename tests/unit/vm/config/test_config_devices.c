@@ -21,6 +21,8 @@ static const struct {
 	{"a.img,format=qcow2", "a.img", {.format = DISK_QCOW2}},
 	{"a.qcow2,backing=yes", "a.qcow2", {.backing = true}},
 	{"a.qcow2,backing=yes,backing=no", "a.qcow2", {0}},
+	{"a.img,snapshot", "a.img", {.snapshot = true}},
+	{"a.img,snapshot,size=1M", "a.img", {.snapshot = true, .size = 1 << 20}},
 	{"a.img,ro", "a.img", {.read_only = true}},
 	{"a.img,iothread", "a.img", {.iothread = true}},
 	{"a.img,cache=none", "a.img", {.cache = BLK_CACHE_NONE}},
@@ -64,6 +66,8 @@ static void assert_disk(const struct disk_config *is, const struct disk_config *
 	assert_int_equal(is->read_only, want->read_only);
 	assert_int_equal(is->format, want->format);
 	assert_int_equal(is->backing, want->backing);
+	assert_int_equal(is->snapshot, want->snapshot);
+	assert_int_equal(is->size, want->size);
 	assert_int_equal(is->cache, want->cache);
 	assert_int_equal(is->aio, want->aio);
 	assert_int_equal(is->queues, want->queues ? want->queues : 1);
@@ -306,6 +310,12 @@ static const struct {
 	{"-d a,backing", "--disk: backing needs a value"},
 	{"-d a,backing=b", "--disk: backing: 'b' is not one of no, yes"},
 	{"-d a,format=raw,backing=yes", "'a': backing=yes goes with format=qcow2"},
+	{"-d a,snapshot=yes", "--disk: snapshot takes no value"},
+	{"-d a,snapshot,ro", "'a': ro and snapshot exclude each other"},
+	{"-d a,size=1G", "'a': size goes with snapshot"},
+	{"-d a,snapshot,size=1", "size: '1' is not a size of 1M or more"},
+	{"-d a,snapshot,size=big", "size: 'big' is not a size"},
+	{"-d a -d a,snapshot", "'a' is given twice; only disks with ro or snapshot"},
 	{"-d a,format", "--disk: format needs a value"},
 	{"-d a,serial=", "--disk: serial needs a value"},
 	{"-d a,serial=123456789012345678901", "serial: '123456789012345678901' is longer than 20"},
@@ -317,7 +327,7 @@ static const struct {
 	{"-d a,cache=writeback,aio=native", "'a': aio=native goes with cache=none only"},
 	{"-d a -d b,aio=native,cache=unsafe", "'b': aio=native goes with cache=none only"},
 	{"-d a -d b -d a", "--disk: 'a' is given twice"},
-	{"-d a -d a,ro", "'a' is given twice; only read-only disks (ro) can share a file"},
+	{"-d a -d a,ro", "'a' is given twice; only disks with ro or snapshot can share a file"},
 	{"-d a,ro -d a", "'a' is given twice"},
 	{"-d a,,b -d a,,b,cache=unsafe", "'a,b' is given twice"},
 

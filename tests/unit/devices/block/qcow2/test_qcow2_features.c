@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "../blk_memory.h"
 #include "qcow2_fixture.h"
 
 enum { DISK_SIZE = 2 << 20 };
@@ -355,6 +356,94 @@ static void test_killed(void **state)
 	free(bytes);
 }
 
+/* ---- throwaway writes ---- */
+
+static struct blk *open_snapshot(const char *path, bool qcow2, uint64_t most)
+{
+	const struct blk_config config = {.path = path, .cache = BLK_CACHE_NONE, .backing = true};
+	struct error err = {""};
+	struct blk *blk = NULL;
+
+	if (blk_snapshot_create(&config, qcow2, most, &blk, &err))
+		fail_msg("%s", err.text);
+	return blk;
+}
+
+static void make_base(const char *path, const uint8_t *bytes, bool qcow2)
+{
+	struct qcow2_options options = qcow2_usual;
+	struct blk *blk;
+
+	if (!qcow2) {
+		store(path, bytes, DISK_SIZE);
+		return;
+	}
+	options.size = DISK_SIZE;
+	qcow2_make(path, &options);
+	blk = open_it(path, false);
+	assert_int_equal(blk_do(blk, BLK_WRITE, 0, 0, (void *)(uintptr_t)bytes, DISK_SIZE), 0);
+	blk_close(blk);
+}
+
+/* As a disk in memory; two of them at once, and what they are based on stays as it is. */
+static void test_snapshot(void **state)
+{
+	const struct image_file *file = *state;
+
+	for (int qcow2 = 0; qcow2 < 2; qcow2++) {
+		uint8_t *bytes = pattern(DISK_SIZE, 29), *before, *after;
+		struct blk *memory = blk_memory_create(DISK_SIZE, false), *one, *two;
+		const char *problem;
+		struct stat st, now;
+
+		make_base(file->path, bytes, qcow2);
+		assert_int_equal(stat(file->path, &st), 0);
+		before = image_file_read(file->path, (uint64_t)st.st_size);
+		memcpy(blk_memory_bytes(memory), bytes, DISK_SIZE);
+		one = open_snapshot(file->path, qcow2, 0);
+		two = open_snapshot(file->path, qcow2, 0);
+		assert_false(one->info.read_only);
+		problem = blk_compare(one, memory, 31, 30, 512);
+		if (problem)
+			fail_msg("%s", problem);
+		assert_reads(two, 0, bytes, DISK_SIZE);
+		blk_close(two);
+		blk_close(one);
+		two = open_snapshot(file->path, qcow2, 0);
+		assert_reads(two, 0, bytes, DISK_SIZE);
+		blk_close(two);
+		after = image_file_read(file->path, (uint64_t)st.st_size);
+		assert_memory_equal(after, before, st.st_size);
+		assert_int_equal(stat(file->path, &now), 0);
+		assert_int_equal(now.st_size, st.st_size);
+		assert_int_equal(now.st_mtim.tv_nsec, st.st_mtim.tv_nsec);
+		blk_close(memory);
+		free(bytes);
+		free(before);
+		free(after);
+	}
+}
+
+/* What is written has a limit, and what is discarded counts no more. */
+static void test_snapshot_limit(void **state)
+{
+	const struct image_file *file = *state;
+	uint8_t *bytes = pattern(DISK_SIZE, 37);
+	struct blk *blk;
+
+	store(file->path, bytes, DISK_SIZE);
+	blk = open_snapshot(file->path, false, 1 << 20);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(blk_do(blk, BLK_WRITE, 0, 0, bytes, 900 << 10), 0);
+		assert_int_equal(blk_do(blk, BLK_WRITE, 0, 900 << 10, bytes, 900 << 10), -ENOSPC);
+		assert_reads(blk, 0, bytes, 900 << 10);
+		assert_int_equal(blk_do(blk, BLK_DISCARD, 0, 0, NULL, DISK_SIZE), 0);
+		assert_int_equal(blk_do(blk, BLK_FLUSH, 0, 0, NULL, 0), 0);
+	}
+	blk_close(blk);
+	free(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -369,6 +458,8 @@ int main(void)
 		TEST(grow_over_backing),
 		TEST(discard),
 		TEST(killed),
+		TEST(snapshot),
+		TEST(snapshot_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
