@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -139,4 +140,7 @@ def test_umask(bantam: Bantam, tmp_path: Path, mask: int) -> None:
             assert guest.process.poll() is None
         assert path.stat().st_mode & 0o777 == 0o600
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(path))
+            # It is there a moment before anybody listens.
+            while client.connect_ex(str(path)) == errno.ECONNREFUSED:
+                assert guest.process.poll() is None
+            assert client.getpeername() == str(path)
