@@ -195,7 +195,6 @@ static int check_ports(const struct config *config, struct error *err)
 	return 0;
 }
 
-/* Two writers of one image are found when it is locked; this is the plain slip. */
 /* The file is only read. */
 static bool is_shared(const struct disk_config *disk)
 {
@@ -221,6 +220,7 @@ static int check_disk(const struct disk_config *disk, struct error *err)
 	return 0;
 }
 
+/* Two writers of one image are found when it is locked; this is the plain slip. */
 static int check_disks(const struct config *config, struct error *err)
 {
 	int rc = 0;
