@@ -309,7 +309,7 @@ static ssize_t tell_opened(
 
 static ssize_t tell_made(struct fs *fs, struct fs_call *call, int fd, const char *name)
 {
-	struct fs_node *node;
+	struct fs_node *node = NULL;
 	struct statx st;
 	int rc = finish(fs, call, fd, call->in.create.mode & PERMISSIONS);
 

@@ -148,9 +148,9 @@ static const char *path_to(
 
 	path[at] = '\0';
 	do {
-		const size_t len = node->name ? strlen(node->name) : PATH_MAX;
+		const size_t len = node->name ? strlen(node->name) : 0;
 
-		if (len + 1 > at)
+		if (!node->name || len + 1 > at)
 			break;
 		if (path[at])
 			path[--at] = '/';

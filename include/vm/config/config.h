@@ -245,9 +245,9 @@ int config_parse_gpa(const char *text, uint64_t *gpa);
 int config_parse_number(const char *text, uint64_t *number);
 
 /*
- * The value of --disk, of --net, of --share, of --port, and the part of them and of --serial that says where a
- * stream of characters leads. 0, -EINVAL with a line, -ENOMEM. The copy in it is the caller's to
- * free, also after a failure; where->path points into value.
+ * The value of --disk, of --net, of --share, of --port, and the part of them and of --serial that
+ * says where a stream of characters leads. 0, -EINVAL with a line, -ENOMEM. The copy in it is the
+ * caller's to free, also after a failure; where->path points into value.
  */
 int config_parse_disk(const char *value, struct disk_config *disk, struct error *err);
 int config_parse_net(const char *value, struct net_config *net, struct error *err);

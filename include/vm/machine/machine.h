@@ -51,7 +51,7 @@ struct machine_env {
 	struct event_loop *loop; /* the main thread's */
 	struct disks *disks;
 	struct nets *nets;
-	struct shares *shares; /* or NULL */
+	struct shares *shares;			   /* or NULL */
 	struct chardev *serial[CONFIG_MAX_SERIAL]; /* NULL where nothing is connected */
 	struct chardev *console;		   /* the virtio console's, or NULL */
 	struct chardev *ports[CONFIG_MAX_PORTS];
