@@ -171,6 +171,7 @@ def attempts(pid: int) -> dict[str, tuple[int | bytes, ...]]:
         "a signal by a file to another process": (72, 3, 8, os.getpid()),
         "which signal": (72, 3, 10, 9),
         "socket of SCTP": (41, 2, 1, 132),
+        "a program for a socket": (54, 3, 1, 26, 0, 16),
         "rt_sigqueueinfo": (129, os.getpid(), 0, 0),
         "bpf": (321, 0, 0, 0),
         "perf_event_open": (298, 0, 0, -1, -1, 0),
@@ -298,7 +299,7 @@ def test_network_helper(bantam: Bantam) -> None:
         assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
         assert os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
         assert os.stat(f"/proc/{pid}/mem").st_uid == 0
-        may = ("socket inet", "connect", "sendto")
+        may = ("socket inet", "connect", "sendto", "a program for a socket")
         got_through = []
         with Thread(pid, pid) as thread:
             for what, call in attempts(pid).items():

@@ -18,6 +18,7 @@
 #include <linux/seccomp.h>
 #include <linux/vhost.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
