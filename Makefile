@@ -388,6 +388,11 @@ kvm-unit-tests: $(O)/bantam
 fwts: $(O)/bantam
 	$(Q)tests/lab/fwts $(O)/bantam
 
+# A dump of Debian 13's kernel, read by crash with the kernel's symbols: 340 MB, once.
+.PHONY: crash
+crash: $(O)/bantam
+	$(Q)tests/lab/crash $(O)/bantam
+
 # What a person types first. Both install what is missing, so the packages come before any rule
 # that would need them: hence the second make.
 .PHONY: demo check lint bench
@@ -475,6 +480,7 @@ help:
 	@echo 'make fwts       the Firmware Test Suite in a guest'
 	@echo 'make check-trixie  the kvm tests on the C library of Debian 13, as root'
 	@echo 'make check-cfi  the same with a bantam made by clang that checks its calls by pointer'
+	@echo 'make crash      crash(8) on a dump of Debian 13'
 	@echo 'make lint       gcc and clang without warnings, clang-format, clang-tidy, cppcheck, shellcheck'
 	@echo 'make fuzz       the fuzz targets, FUZZ_TIME=$(FUZZ_TIME) seconds each'
 	@echo 'make torture    the same, power cuts and boots for hours: TORTURE_TIME=, resumable'
