@@ -123,6 +123,11 @@ class Guest:
         self.child.expect_exact(PROMPT, timeout=timeout)
         return self.child.before.replace(b"\r\n", b"\n").decode(errors="replace")
 
+    def watch(self, seconds: int) -> None:
+        """From now on the kernel notes CPUs that have not run for so long: off in the lab."""
+        self.run(f"cd /proc/sys/kernel; echo {seconds // 2} >watchdog_thresh; echo 1 >watchdog")
+        assert self.run("cat soft_watchdog; cd") == "1\n"
+
     def status(self, timeout: float = END) -> int:
         """Waits for the end of bantam; its exit status, 128 + N if signal N ended it."""
         self.child.expect(pexpect.EOF, timeout=timeout)
