@@ -112,6 +112,7 @@ def test_both_ways(start: Start, disk_dir: Path, transport: str, linux: str) -> 
     assert guest.run("cat /m/file4").strip() == "changed by the host"
 
 
+@pytest.mark.slow
 def test_many_files(start: Start, disk_dir: Path) -> None:
     """A large directory, whole and once each."""
     for index in range(1000):

@@ -88,7 +88,10 @@ int client_parse_seconds(enum option_id id, const char *text, uint64_t *ms, stru
 
 int client_parse_interval(const char *text, uint64_t *ms, struct error *err)
 {
-	int rc = client_parse_seconds(OPT_INTERVAL, text, ms, err);
+	int rc;
+
+	*ms = 0;
+	rc = client_parse_seconds(OPT_INTERVAL, text, ms, err);
 
 	if (!rc && (*ms < CONFIG_MIN_INTERVAL_MS || *ms > CONFIG_MAX_INTERVAL_S * UINT64_C(1000)))
 		return error_set(err, -EINVAL,

@@ -84,7 +84,7 @@ static int put_header(
 {
 	const unsigned int bits = options->cluster_bits;
 
-	memcpy(head, "QFI\xfb", 4);
+	put_be32(head, 0x514649fb); /* "QFI\xfb" */
 	put_be32(head + 4, options->version);
 	put_be32(head + AT_CLUSTER_BITS, bits);
 	put_be64(head + QCOW2_AT_SIZE, options->size);
