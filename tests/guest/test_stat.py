@@ -183,9 +183,11 @@ def test_limits_of_cards_hold(
     def count(stat: dict) -> int:
         return sum(queue[way]["bytes"] for queue in stat["nets"][0]["queues"])
 
-    for limit in (MIB // 2, MIB, MIB // 4):
-        if limit != MIB // 2:
-            verb("limit", "web", "net0", f"{way}-bandwidth={limit}")
-        holds(verb, count, limit)
-    guest.close()
+    try:
+        for limit in (MIB // 2, MIB, MIB // 4):
+            if limit != MIB // 2:
+                verb("limit", "web", "net0", f"{way}-bandwidth={limit}")
+            holds(verb, count, limit)
+    finally:
+        guest.close()  # or the server would never see the end
     work.result(END)
