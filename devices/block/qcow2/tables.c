@@ -54,7 +54,8 @@ int qcow2_image_corrupt(struct qcow2_image *image, const char *what)
 		return -EIO;
 	image->corrupt = true;
 	log_msg(image->log, LOG_ERROR,
-		"%s: the image is damaged: %s; nothing more is written to it (bantam disk check)",
+		"%s: the image is damaged: %s; nothing more is written to it (look at it with "
+		"qemu-img check)",
 		image->path, what);
 	if (image->read_only || image->scratch || image->geometry.version < 3)
 		return -EIO;
