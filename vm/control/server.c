@@ -529,7 +529,7 @@ static bool make_place(struct server *server)
 	const uint64_t now = now_ns(server);
 	struct client *first = server->clients;
 
-	if (server->num_clients < SERVER_MAX_CLIENTS)
+	if (server->num_clients < SERVER_MAX_CLIENTS || !first)
 		return true;
 	for (struct client *c = first; c; c = c->next)
 		if (leaves_at(c) < leaves_at(first))

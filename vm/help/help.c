@@ -20,8 +20,7 @@ enum { WIDTH = 80, OPTION_COLUMN = 28, WORD_COLUMN = 22 };
 static const char *const exit_codes[] = {
 	[EXIT_POWEROFF] = "the guest powered off, or halted for good",
 	[EXIT_HOST] = "the host failed: KVM, memory or a file",
-	[EXIT_USAGE] = "bad usage, a disk or network that cannot be opened, or an image that "
-		       "cannot be booted",
+	[EXIT_USAGE] = "bad usage, or a disk, a network or an image that cannot be used",
 	[EXIT_REBOOT] = "the guest rebooted under --on-reboot exit",
 	[EXIT_PANIC] = "the guest panicked, or ended five times in a row before user space",
 	[EXIT_KVM_INTERNAL] = "KVM could not continue (internal error)",
