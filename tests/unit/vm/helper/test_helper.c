@@ -86,7 +86,7 @@ static size_t answer(void *opaque, void *buf, size_t size)
 		buf, size, "prepared %d, %s", plan->prepared, open == 11 ? "clean" : "unclean");
 }
 
-static void look_around(struct report *r, struct helper_self *self, const struct plan *plan)
+static void look_around(struct report *r, struct helper_self *self)
 {
 	struct rlimit limit;
 	struct stat st;
@@ -117,7 +117,7 @@ static int body(void *opaque, struct helper_self *self, struct error *err)
 	const uint64_t one = 1;
 	uint64_t count;
 
-	look_around(r, self, plan);
+	look_around(r, self);
 	if (plan->what == FAIL)
 		return error_set(err, -EADDRINUSE, "somebody has it");
 	if (plan->what == DIE)
