@@ -286,7 +286,7 @@ $(UNIT_BINS): $(O)/asan/%: $(O)/asan/%.o $(UNIT_LIB:%.c=$(O)/asan/%.o) $(call ar
 	$(Q)$(CC) -pthread -fsanitize=address,undefined -o $@ $(filter %.o,$^) $(call linked,$(filter %.a,$^)) -lcmocka
 
 # Only what has threads to meet is built for it.
-TSAN_ROOMS := $(filter vm/core devices% virtio% vcpu% vm/kvm,$(ROOMS))
+TSAN_ROOMS := $(filter vm/core devices% virtio% vcpu% vm/kvm vm/helper,$(ROOMS))
 $(O)/tsan/tests/unit/lib.a: $(UNIT_LIB:%.c=$(O)/tsan/%.o)
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
