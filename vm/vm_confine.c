@@ -19,10 +19,8 @@
 #include "vm/sandbox/janitor.h"
 #include "vm/sandbox/sandbox.h"
 
-static void add_socket(
-	struct vm *vm, const struct serial_config *where, const char **paths, unsigned int *num)
+static void add_socket(const struct serial_config *where, const char **paths, unsigned int *num)
 {
-	(void)vm;
 	if (where->kind == SERIAL_UNIX && *num < JANITOR_MAX)
 		paths[(*num)++] = where->path;
 }
@@ -37,9 +35,9 @@ static int start_janitor(struct vm *vm, struct error *err)
 	if (config->sandbox >= SANDBOX_LOG)
 		return 0;
 	for (unsigned int i = 0; i < CONFIG_MAX_SERIAL; i++)
-		add_socket(vm, &config->serial[i], paths, &num);
+		add_socket(&config->serial[i], paths, &num);
 	for (unsigned int i = 0; i < config->num_ports; i++)
-		add_socket(vm, &config->ports[i].where, paths, &num);
+		add_socket(&config->ports[i].where, paths, &num);
 	if (config->gdb.kind == GDB_ON_UNIX && num < JANITOR_MAX)
 		paths[num++] = config->gdb.path;
 	if (config->user && vm->socket >= 0 && num < JANITOR_MAX)
@@ -91,19 +89,6 @@ int vm_confine(struct vm *vm, struct error *err)
 	if (!rc)
 		rc = shares_start(vm->shares, err);
 	return rc < 0 ? rc : nets_start(vm->nets, err);
-}
-
-static int confine_helper(void *opaque, enum helper_role role, struct error *err)
-{
-	struct sandbox *sandbox = opaque;
-
-	return role == HELPER_KEEPER ? sandbox_enter_keeper(sandbox, err)
-				     : sandbox_enter_helper(sandbox, CONFINE_NET_HELPER, err);
-}
-
-struct helper_confine vm_confine_helper(struct vm *vm)
-{
-	return (struct helper_confine){.enter = confine_helper, .opaque = vm->sandbox};
 }
 
 void vm_confine_end(struct vm *vm)

@@ -275,7 +275,7 @@ static int open_shares(struct vm *vm, struct error *err)
 int vm_host_open(struct vm *vm, int *code, struct error *err)
 {
 	const struct config *config = vm->config;
-	const struct helper_confine confine = vm_confine_helper(vm);
+	const struct helper_confine confine = sandbox_net_helper(vm->sandbox);
 	int rc;
 
 	rc = nets_create(config, vm->log, &confine, &vm->nets, err);

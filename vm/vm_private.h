@@ -19,7 +19,6 @@
 #include "vm/core/clock.h"
 #include "vm/core/event_loop.h"
 #include "vm/core/log.h"
-#include "vm/helper/helper.h"
 #include "vm/machine/machine.h"
 #include "vm/vm.h"
 
@@ -197,8 +196,6 @@ int vm_journal_open(struct vm *vm, struct error *err);
  * was started; those of disks and networks are, here. -errno with a line.
  */
 int vm_confine(struct vm *vm, struct error *err);
-/* What its helpers give up; as long as vm. */
-struct helper_confine vm_confine_helper(struct vm *vm);
 /* Sockets that only another process can remove now are. */
 void vm_confine_end(struct vm *vm);
 

@@ -19,6 +19,7 @@
 #include "vm/config/config.h"
 #include "vm/config/exit_code.h"
 #include "vm/control/server.h"
+#include "vm/core/machine_id.h"
 #include "vm/sandbox/sandbox.h"
 
 /* Operands: what to do, to which VM, to which device. */
@@ -270,14 +271,11 @@ static void name_fds(json_t *values, const char *what, unsigned int from, unsign
 /* What a card's address is made of, if it is not given. */
 static void name_host(json_t *values)
 {
-	const int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
-	char id[64];
-	const ssize_t n = fd < 0 ? 0 : read(fd, id, sizeof(id) - 1);
+	char id[MACHINE_ID_SIZE];
 
-	if (n > 0)
-		json_object_set_new(values, "host", json_stringn(id, (size_t)n));
-	if (fd >= 0)
-		close(fd);
+	machine_id_read(id);
+	if (*id)
+		json_object_set_new(values, "host", json_string(id));
 }
 
 static int send_net(struct client *client, const char *spec, const struct net_config *net,
@@ -309,7 +307,6 @@ static int send_helper(struct client *client, const char *spec, struct helper *h
 {
 	json_t *values = json_pack("{s:s}", "net", spec);
 	int fds[HELPER_FDS], rc;
-	char name[16];
 
 	rc = helper_wait(helper, print_line, NULL, err);
 	if (rc < 0) {
@@ -317,20 +314,9 @@ static int send_helper(struct client *client, const char *spec, struct helper *h
 		return rc;
 	}
 	json_object_set_new(values, "generation", json_integer(rc));
-	for (unsigned int i = 0; i < HELPER_FDS; i++) {
-		snprintf(name, sizeof(name), "process%u", i);
-		json_object_set_new(values, name, json_integer(i));
-	}
+	name_fds(values, "process", 0, HELPER_FDS);
 	helper_descriptors(helper, fds);
 	return call(client, "net-add", values, fds, HELPER_FDS, result, err);
-}
-
-static int confine_helper(void *opaque, enum helper_role role, struct error *err)
-{
-	struct sandbox *sandbox = opaque;
-
-	return role == HELPER_KEEPER ? sandbox_enter_keeper(sandbox, err)
-				     : sandbox_enter_helper(sandbox, CONFINE_NET_HELPER, err);
 }
 
 /* Confined as those are that a VM starts itself. */
@@ -338,13 +324,13 @@ static int fork_helper(
 	const struct net_slirp_config *slirp, struct helper **helper, struct error *err)
 {
 	const struct sandbox_config config = {.mode = SANDBOX_DEFAULT};
-	struct helper_confine confine = {.enter = confine_helper};
+	struct helper_confine confine;
 	struct sandbox *sandbox;
 	int rc = sandbox_create(&config, &sandbox, err);
 
 	if (rc < 0)
 		return rc;
-	confine.opaque = sandbox;
+	confine = sandbox_net_helper(sandbox);
 	rc = net_slirp_fork(slirp, &confine, helper, err);
 	sandbox_destroy(sandbox);
 	return rc;

@@ -2,7 +2,6 @@
 #include "vm/machine/nets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "vm/core/error.h"
 #include "vm/core/io_thread.h"
 #include "vm/core/log.h"
+#include "vm/core/machine_id.h"
 #include "vm/machine/net_mac.h"
 
 struct nets {
@@ -42,17 +42,6 @@ struct nets {
 
 /* ---- addresses ---- */
 
-/* This host's own number (machine-id(5)); "" where there is none. */
-static void read_machine_id(char id[64])
-{
-	const int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
-	const ssize_t n = fd < 0 ? 0 : read(fd, id, 63);
-
-	id[MAX(n, 0)] = '\0';
-	if (fd >= 0)
-		close(fd);
-}
-
 /*
  * User networks have one guest each. On a network of several, a VM is known by its name and by its
  * interface; where it has neither, by the process, for as long as that lives.
@@ -61,14 +50,14 @@ static void choose_mac(struct nets *nets, unsigned int i, const char *host)
 {
 	const struct net_config *config = &nets->net[i].config;
 	const char *interface = config->ifname;
-	char machine_id[64] = "", process[16];
+	char machine_id[MACHINE_ID_SIZE] = "", process[16];
 	static const uint8_t none[6];
 
 	memcpy(nets->net[i].mac, config->mac, sizeof(config->mac));
 	if (memcmp(config->mac, none, sizeof(none)))
 		return;
 	if (!host)
-		read_machine_id(machine_id);
+		machine_id_read(machine_id);
 	if (config->kind == NET_TAP && net_tap_is_pattern(interface) && !nets->config->name) {
 		snprintf(process, sizeof(process), "/%ld", (long)getpid());
 		interface = process;

@@ -349,7 +349,7 @@ static void hear_denials(void)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-int sandbox_enter_keeper(struct sandbox *sandbox, struct error *err)
+static int enter_keeper(struct sandbox *sandbox, struct error *err)
 {
 	if (sandbox->config.mode == SANDBOX_OFF)
 		return 0;
@@ -357,8 +357,10 @@ int sandbox_enter_keeper(struct sandbox *sandbox, struct error *err)
 	return enter_filter(sandbox, CONFINE_KEEPER, err);
 }
 
-int sandbox_enter_helper(struct sandbox *sandbox, enum confine_class what, struct error *err)
+static int enter_net_helper(struct sandbox *sandbox, struct error *err)
 {
+	const enum confine_class what = CONFINE_NET_HELPER;
+
 	if (sandbox->config.mode == SANDBOX_OFF)
 		return 0;
 	sandbox->helper = true;
@@ -371,6 +373,16 @@ int sandbox_enter_helper(struct sandbox *sandbox, enum confine_class what, struc
 	/* The files of a process that is not are root's, and a user namespace needs one of them. */
 	sandbox_call(sandbox->sys, SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
 	return enter_layers(sandbox, what, err);
+}
+
+static int enter_role(void *opaque, enum helper_role role, struct error *err)
+{
+	return role == HELPER_KEEPER ? enter_keeper(opaque, err) : enter_net_helper(opaque, err);
+}
+
+struct helper_confine sandbox_net_helper(struct sandbox *sandbox)
+{
+	return (struct helper_confine){.enter = enter_role, .opaque = sandbox};
 }
 
 /* ---- afterwards ---- */

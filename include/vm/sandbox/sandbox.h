@@ -15,6 +15,7 @@
 
 #include "vm/core/base.h"
 #include "vm/core/confine.h"
+#include "vm/helper/helper.h"
 
 struct confine;
 struct error;
@@ -97,16 +98,12 @@ const struct confine *sandbox_add_share(struct sandbox *sandbox, int fd, bool re
  */
 int sandbox_enter(struct sandbox *sandbox, struct error *err);
 
-/* ---- in a process that was forked before that (vm/helper/helper.h) ---- */
-
-/* The keeper of helpers: a filter. -errno with a line. */
-int sandbox_enter_keeper(struct sandbox *sandbox, struct error *err);
 /*
- * A helper that has the host's network: all other layers, which its keeper's filter lets through,
- * and the filter of what. -errno with a line as of sandbox_enter. What is missing else is told by
- * that.
+ * What a helper that serves a user network gives up, for helper_start; as long as the sandbox. Its
+ * keeper gets a filter; the helper, which has the host's network, all other layers and a filter of
+ * its own. It fails as sandbox_enter does. What is missing else is told by that.
  */
-int sandbox_enter_helper(struct sandbox *sandbox, enum confine_class what, struct error *err);
+struct helper_confine sandbox_net_helper(struct sandbox *sandbox);
 
 /* ---- afterwards ---- */
 
