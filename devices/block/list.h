@@ -29,6 +29,24 @@ static inline struct blk_request *blk_list_pop(struct blk_list *list)
 	return req;
 }
 
+/*
+ * Calls done for all of them, and not for what is added meanwhile, which the list has afterwards.
+ * Returns how many they were.
+ */
+static inline unsigned int blk_list_deliver(struct blk_list *list)
+{
+	struct blk_list now = *list;
+	struct blk_request *req;
+	unsigned int count = 0;
+
+	list->head = NULL;
+	while ((req = blk_list_pop(&now)) != NULL) {
+		req->done(req, req->error);
+		count++;
+	}
+	return count;
+}
+
 /* Appends all of from, which is empty afterwards. */
 static inline void blk_list_move(struct blk_list *list, struct blk_list *from)
 {

@@ -279,21 +279,6 @@ static void reap(struct blk_raw *raw)
 		begin_write(raw, blk_list_pop(&raw->held));
 }
 
-/* Calls done for what is finished, and not for what that finishes at once. */
-static unsigned int deliver(struct blk_raw *raw)
-{
-	struct blk_list list = raw->finished;
-	struct blk_request *req;
-	unsigned int count = 0;
-
-	raw->finished.head = NULL;
-	while ((req = blk_list_pop(&list)) != NULL) {
-		req->done(req, req->error);
-		count++;
-	}
-	return count;
-}
-
 unsigned int raw_poll(struct blk *blk)
 {
 	struct blk_raw *raw = to_raw(blk);
@@ -308,7 +293,7 @@ unsigned int raw_poll(struct blk *blk)
 			clear_event(raw);
 		reap(raw);
 	}
-	count = deliver(raw);
+	count = blk_list_deliver(&raw->finished);
 	if (raw->batch.head || raw->slow.head || raw->finished.head || flush_is_due(raw)) {
 		/* No poll follows: what is finished at once has to come by the loop, too. */
 		raw->at_once = 0;

@@ -469,20 +469,6 @@ static void collect(struct qcow2_disk *disk)
 	start_waiting(disk);
 }
 
-static unsigned int deliver(struct qcow2_disk *disk)
-{
-	struct blk_list list = disk->finished;
-	struct blk_request *req;
-	unsigned int count = 0;
-
-	disk->finished.head = NULL;
-	while ((req = blk_list_pop(&list)) != NULL) {
-		req->done(req, req->error);
-		count++;
-	}
-	return count;
-}
-
 static void clear_event(struct qcow2_disk *disk)
 {
 	uint64_t count;
@@ -504,7 +490,7 @@ static unsigned int poll_disk(struct blk *blk)
 	/* What is started here may be finished at once, and nobody would say so. */
 	for (int i = 0; more && i < ROUNDS; i++) {
 		collect(disk);
-		count += deliver(disk);
+		count += blk_list_deliver(&disk->finished);
 		more = start(disk) || disk->finished.head;
 	}
 	if (more && write(disk->source.fd, &one, sizeof(one)) < 0)
