@@ -24,18 +24,19 @@ enum {
 
 /* ---- of the host, for the client ---- */
 
-static uint32_t show_id(const struct fs *fs, uint32_t id, uint32_t ours)
-{
-	if (fs->config.owner == FS_OWNER_ROOT)
-		return id == ours ? 0 : id == 0 ? ours : id;
-	return fs->config.confined && id == NOBODY ? 0 : id;
-}
-
+/* With owner=root, we and root change places. */
 static uint32_t take_id(const struct fs *fs, uint32_t id, uint32_t ours)
 {
-	if (fs->config.owner == FS_OWNER_ROOT)
-		return id == ours ? 0 : id == 0 ? ours : id;
-	return id;
+	if (fs->config.owner != FS_OWNER_ROOT)
+		return id;
+	return id == ours ? 0 : id == 0 ? ours : id;
+}
+
+static uint32_t show_id(const struct fs *fs, uint32_t id, uint32_t ours)
+{
+	if (fs->config.owner == FS_OWNER_HOST && fs->config.confined && id == NOBODY)
+		return 0;
+	return take_id(fs, id, ours);
 }
 
 static uint64_t show_ino(const struct fs_node *node)

@@ -36,19 +36,12 @@ void fs_fill_open(const struct fs *fs, const struct fs_node *node, struct fuse_o
 int fs_open_handle(struct fs *fs, struct fs_node *node, uint32_t flags, uint64_t *fh)
 {
 	const int ours = fs_open_flags(flags);
-	int fd, rc;
 
 	if (node->type != S_IFREG)
 		return node->type == S_IFDIR ? -EISDIR : node->type == S_IFLNK ? -ELOOP : -ENXIO;
 	if (fs->config.read_only && ((ours & O_ACCMODE) != O_RDONLY || (ours & O_TRUNC)))
 		return -EROFS;
-	fd = fs_open_node(fs, node, ours);
-	if (fd < 0)
-		return fd;
-	rc = fs_handle_add(fs, node, fd, fh);
-	if (rc < 0)
-		close(fd);
-	return rc;
+	return fs_handle_open(fs, node, ours, fh);
 }
 
 ssize_t fs_op_open(struct fs *fs, struct fs_call *call)

@@ -140,6 +140,8 @@ bool fs_nodes_trim(struct fs *fs);
 
 /* -ENFILE: there are too many. fd is the handle's then. */
 int fs_handle_add(struct fs *fs, struct fs_node *node, int fd, uint64_t *fh);
+/* The node's file, opened anew for a handle. -errno. */
+int fs_handle_open(struct fs *fs, struct fs_node *node, int flags, uint64_t *fh);
 /* NULL: it is not a handle of that node. */
 struct fs_handle *fs_handle(struct fs *fs, const struct fs_node *node, uint64_t fh);
 void fs_handle_drop(struct fs *fs, struct fs_node *node, uint64_t fh);

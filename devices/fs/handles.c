@@ -56,6 +56,19 @@ int fs_handle_add(struct fs *fs, struct fs_node *node, int fd, uint64_t *fh)
 	return 0;
 }
 
+int fs_handle_open(struct fs *fs, struct fs_node *node, int flags, uint64_t *fh)
+{
+	const int fd = fs_open_node(fs, node, flags);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = fs_handle_add(fs, node, fd, fh);
+	if (rc < 0)
+		close(fd);
+	return rc;
+}
+
 struct fs_handle *fs_handle(struct fs *fs, const struct fs_node *node, uint64_t fh)
 {
 	const uint32_t index = (uint32_t)fh;

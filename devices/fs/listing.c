@@ -14,17 +14,9 @@ enum { ALIGNMENT = 8 };
 
 static int open_dir(struct fs *fs, struct fs_node *node, uint64_t *fh)
 {
-	int fd, rc;
-
 	if (node->type != S_IFDIR)
 		return -ENOTDIR;
-	fd = fs_open_node(fs, node, O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return fd;
-	rc = fs_handle_add(fs, node, fd, fh);
-	if (rc < 0)
-		close(fd);
-	return rc;
+	return fs_handle_open(fs, node, O_RDONLY | O_DIRECTORY, fh);
 }
 
 ssize_t fs_op_opendir(struct fs *fs, struct fs_call *call)
