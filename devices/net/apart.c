@@ -301,8 +301,6 @@ static int apart_send(
 static ssize_t apart_recv(struct net *net, unsigned int queue, const struct iovec *iov, int num_iov)
 {
 	struct net_apart *a = to_apart(net);
-	struct iov_cursor cursor = {.iov = iov, .num_iov = num_iov};
-	const struct net_header header = {.flags = a->vouch ? NET_HEADER_DATA_VALID : 0};
 	const uint8_t *frame;
 	uint32_t len;
 	bool fits;
@@ -311,8 +309,7 @@ static ssize_t apart_recv(struct net *net, unsigned int queue, const struct iove
 	frame = a->serving ? ring_peek(&a->in, &len) : NULL;
 	if (!frame)
 		return not_now(a);
-	fits = iov_size(iov, num_iov, NET_HEADER + len) == NET_HEADER + len &&
-	       iov_write(&cursor, &header, NET_HEADER) && iov_write(&cursor, frame, len);
+	fits = iov_put_frame(iov, num_iov, a->vouch, frame, len);
 	if (ring_pop(&a->in))
 		wake_helper(a);
 	return fits ? (ssize_t)(NET_HEADER + len) : -EMSGSIZE;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "devices/net/net.h"
+
 /* The next piece of at most len bytes, or NULL when there is none. */
 static uint8_t *next_piece(struct iov_cursor *cursor, size_t len, size_t *n)
 {
@@ -58,4 +60,14 @@ size_t iov_size(const struct iovec *iov, int num_iov, size_t enough)
 	for (int i = 0; i < num_iov && size < enough; i++)
 		size += MIN(iov[i].iov_len, enough - size);
 	return size;
+}
+
+bool iov_put_frame(
+	const struct iovec *iov, int num_iov, bool vouch, const uint8_t *frame, size_t len)
+{
+	const struct net_header header = {.flags = vouch ? NET_HEADER_DATA_VALID : 0};
+	struct iov_cursor cursor = {.iov = iov, .num_iov = num_iov};
+
+	return iov_size(iov, num_iov, NET_HEADER + len) == NET_HEADER + len &&
+	       iov_write(&cursor, &header, NET_HEADER) && iov_write(&cursor, frame, len);
 }

@@ -20,4 +20,11 @@ bool iov_write(struct iov_cursor *cursor, const void *src, size_t len);
 /* All bytes, counted up to enough. */
 size_t iov_size(const struct iovec *iov, int num_iov, size_t enough);
 
+/*
+ * A frame of len bytes behind a header, for a guest: vouch says that its checksums are right.
+ * False: there is no room for all of it, and nothing was written.
+ */
+bool iov_put_frame(
+	const struct iovec *iov, int num_iov, bool vouch, const uint8_t *frame, size_t len);
+
 #endif

@@ -328,17 +328,27 @@ int tap_open(struct net_tap *tap, const struct net_tap_config *config, struct er
 	return 0;
 }
 
-int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct error *err)
+/* With descriptors and nothing else, for who gives them to somebody. NULL: no memory. */
+static struct net_tap *bare_tap(unsigned int num)
 {
 	struct net_tap *tap = calloc(1, sizeof(*tap) + num * sizeof(tap->queues[0]));
-	int rc;
 
 	if (!tap)
-		return error_set_errno(err, -ENOMEM, "tap");
+		return NULL;
 	tap->sys = &tap_sys_host;
 	tap->num_queues = num;
 	for (unsigned int i = 0; i < num; i++)
 		tap->queues[i].source.fd = -1;
+	return tap;
+}
+
+int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct error *err)
+{
+	struct net_tap *tap = bare_tap(num);
+	int rc;
+
+	if (!tap)
+		return error_set_errno(err, -ENOMEM, "tap");
 	rc = open_queues(tap, ifname, err);
 	for (unsigned int i = 0; rc == 0 && i < num; i++)
 		fds[i] = tap->queues[i].source.fd;
@@ -350,13 +360,11 @@ int net_tap_open_queues(const char *ifname, unsigned int num, int *fds, struct e
 
 int net_tap_check_queues(unsigned int num, const int *fds, struct error *err)
 {
-	struct net_tap *tap = calloc(1, sizeof(*tap) + num * sizeof(tap->queues[0]));
+	struct net_tap *tap = bare_tap(num);
 	int rc;
 
 	if (!tap)
 		return error_set_errno(err, -ENOMEM, "tap");
-	tap->sys = &tap_sys_host;
-	tap->num_queues = num;
 	rc = adopt_queues(tap, fds, err);
 	free(tap);
 	return rc;

@@ -127,8 +127,6 @@ static int slirp_send(
 static ssize_t slirp_recv(struct net *net, unsigned int queue, const struct iovec *iov, int num_iov)
 {
 	struct net_slirp *s = to_slirp(net);
-	struct iov_cursor cursor = {.iov = iov, .num_iov = num_iov};
-	const struct net_header header = {.flags = s->vouch ? NET_HEADER_DATA_VALID : 0};
 	const uint8_t *frame;
 	size_t len;
 	bool fits;
@@ -137,8 +135,7 @@ static ssize_t slirp_recv(struct net *net, unsigned int queue, const struct iove
 	frame = frame_ring_peek(&s->ring, &len);
 	if (!frame)
 		return -EAGAIN;
-	fits = iov_size(iov, num_iov, NET_HEADER + len) == NET_HEADER + len &&
-	       iov_write(&cursor, &header, NET_HEADER) && iov_write(&cursor, frame, len);
+	fits = iov_put_frame(iov, num_iov, s->vouch, frame, len);
 	frame_ring_pop(&s->ring);
 	if ((s->paused || s->blocked) && s->ring.used <= SLIRP_FEW)
 		net_slirp_wake(s);
